@@ -1,0 +1,24 @@
+//! mailfly takes mail for anybody at any address, keeps it for a while in memory that was set
+//! aside at start, and shows it to whoever asks.
+//!
+//! A house of six floors; a file imports only from lower ones (`tests/floors.rs` holds the table):
+//!
+//! ```text
+//! floor 5  main  server  config            start, wire the parts together, signals, drain
+//! floor 4  net                             the reactor: poll, slab, accept, timers, spill
+//! floor 3  smtp::session  http             conversations: no socket, no clock
+//! floor 2  store                           the pool of arenas, mailbox logs, drafts, directory
+//! floor 1  smtp::{line,command,address,body,reply}   bytes in, values out
+//! floor 0  limits  clock  metrics  sys     every bound in one place; the only `unsafe`
+//! ```
+
+pub mod clock;
+pub mod config;
+pub mod http;
+pub mod limits;
+pub mod metrics;
+pub mod net;
+pub mod server;
+pub mod smtp;
+pub mod store;
+pub mod sys;

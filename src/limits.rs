@@ -1,0 +1,31 @@
+//! Every bound of the program, with its unit and its reason. What an operator may set has its
+//! default here; what he may not has its only value here. Relations between bounds are asserted
+//! when this file is compiled.
+
+/// One kibibyte, in bytes.
+pub const KIB: usize = 1024;
+/// One mebibyte, in bytes.
+pub const MIB: usize = 1024 * KIB;
+
+// ---- SMTP (RFC 5321 section 4.5.3.1, and the extensions that EHLO offers) ----
+
+/// The longest command line, its line end included. RFC 5321 asks for 512; MAIL and RCPT grow by
+/// the parameters of the extensions, so twice that.
+pub const LINE_BYTES_MAX: usize = 1024;
+/// The longest path (RFC 5321 section 4.5.3.1.3), brackets included.
+pub const PATH_BYTES_MAX: usize = 256;
+/// The longest name that a client may call itself in HELO or EHLO (RFC 5321 section 4.5.3.1.2).
+pub const HELO_BYTES_MAX: usize = 255;
+/// The most recipients of one message; the next is refused with 452 (RFC 5321 section 4.5.3.1.8
+/// asks for at least this many).
+pub const RECIPIENTS_MAX: usize = 100;
+/// Faults after which `--policy rfc` closes a session.
+pub const FAULTS_MAX: u8 = 10;
+
+// ---- The store ----
+
+/// One arena of the store's pool, in bytes. A power of two.
+pub const ARENA_BYTES: usize = 2 * KIB;
+
+const _: () = assert!(ARENA_BYTES.is_power_of_two());
+const _: () = assert!(PATH_BYTES_MAX < LINE_BYTES_MAX);
