@@ -1,1 +1,3 @@
-//! To come.
+//! The store: mail in fixed memory.
+
+pub mod pool;
