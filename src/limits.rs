@@ -26,6 +26,23 @@ pub const FAULTS_MAX: u8 = 10;
 
 /// One arena of the store's pool, in bytes. A power of two.
 pub const ARENA_BYTES: usize = 2 * KIB;
+/// The longest name of a mailbox: a path without its brackets (RFC 5321 section 4.5.3.1.3).
+pub const NAME_BYTES_MAX: usize = PATH_BYTES_MAX;
+/// The longest envelope that one copy of a message keeps: the client's name, the reverse-path and
+/// at least two forward-paths. Further addresses that mean the same mailbox are left out.
+pub const ENVELOPE_BYTES_MAX: usize = KIB + 512;
+/// The longest message that lies in its mailbox's log itself, packed with others; a longer one
+/// gets arenas of its own, which all its recipients share.
+pub const BODY_INLINE_BYTES_MAX: usize = 2 * ARENA_BYTES;
+/// Drafts together may hold one part in so many of the pool's arenas; the others are for mail that
+/// was acknowledged.
+pub const DRAFTS_SHARE: u32 = 4;
+/// How many of the newest messages over all mailboxes are remembered.
+pub const RECENT_MESSAGES: usize = KIB;
 
 const _: () = assert!(ARENA_BYTES.is_power_of_two());
 const _: () = assert!(PATH_BYTES_MAX < LINE_BYTES_MAX);
+const _: () = assert!(
+    ENVELOPE_BYTES_MAX >= HELO_BYTES_MAX + 3 * PATH_BYTES_MAX + 4 * size_of::<u16>(),
+    "an envelope holds the client's name, the reverse-path and two forward-paths"
+);

@@ -1,3 +1,224 @@
-//! The store: mail in fixed memory.
+//! The store: mail in fixed memory. It takes drafts, commits them to mailboxes, shows what is
+//! there, and makes room by documented rules, counting what it took. Not here: sockets, protocols,
+//! or the clock; the time is an argument.
+//!
+//! ```text
+//!  pool       arenas: one mapping, taken at start                      pool.rs
+//!  record     a message in a mailbox's log, its envelope before it     record.rs
+//!  directory  names → mailboxes, and the order in which they had mail  directory.rs
+//!  draft      a message on its way in                                  draft.rs
+//!  commit     from a draft to its mailboxes, to all or to none         commit.rs
+//!  reading    what is there                                            reading.rs
+//!  removal    evicted, expired, deleted, and counted                   removal.rs
+//! ```
 
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::limits::{ARENA_BYTES, ENVELOPE_BYTES_MAX, RECENT_MESSAGES, RECIPIENTS_MAX};
+
+mod capacity;
+mod commit;
+mod directory;
+mod draft;
+pub mod name;
 pub mod pool;
+mod reading;
+mod recent;
+mod record;
+mod removal;
+
+#[cfg(test)]
+mod model_test;
+
+pub use capacity::{Capacity, Demand, Shortage};
+pub use directory::Lost;
+pub use draft::Draft;
+pub use name::{MailboxName, Naming};
+pub use reading::{Mailbox, Message, Missing};
+pub use record::{Client, Envelope, Protocol};
+
+use capacity::{DRAFT_ENVELOPE_BYTES_MAX, SUPERBLOCK_BYTES};
+use directory::{Directory, Slot};
+use recent::Recent;
+
+type StorePool = pool::Pool<ARENA_BYTES>;
+
+/// Memory for putting envelopes together.
+const SCRATCH_BYTES: usize =
+    DRAFT_ENVELOPE_BYTES_MAX + ENVELOPE_BYTES_MAX + RECIPIENTS_MAX * size_of::<u32>();
+
+/// What names one copy of a message for as long as the server runs: the mailbox's slot, which
+/// mailbox it was in that slot, and the message's number there. Whoever holds the id of a message
+/// that is gone is told so, and never shown another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MessageId {
+    slot: u32,
+    generation: u32,
+    sequence: u64,
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:x}-{:x}-{:x}", self.sequence, self.slot, self.generation)
+    }
+}
+
+/// The text is not one that a [`MessageId`] shows itself as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnId;
+
+impl FromStr for MessageId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        let mut parts = text.split('-');
+        let mut part = || u64::from_str_radix(parts.next()?, 16).ok();
+        let id = (|| {
+            let sequence = part()?;
+            let slot = u32::try_from(part()?).ok()?;
+            let generation = u32::try_from(part()?).ok()?;
+            Some(Self { slot, generation, sequence })
+        })();
+        // One spelling for each id: no plus signs, capitals or leading zeros.
+        id.filter(|id| id.to_string() == text).ok_or(NotAnId)
+    }
+}
+
+/// Why the store did not take something. It is as if it had never been offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The drafts hold all that they may: come again later.
+    DraftsFull,
+    /// The message has as many recipients as one may have.
+    TooManyRecipients,
+    /// The message is for nobody.
+    NoRecipients,
+    /// The message would be longer than the store takes.
+    MessageTooLong,
+}
+
+/// What the store holds and has done, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Copies of messages that are there.
+    pub messages: u64,
+    /// Mailboxes that have mail.
+    pub mailboxes: u64,
+    /// Copies of messages that were committed since start.
+    pub committed: u64,
+    /// What was removed since start, and why.
+    pub lost: Lost,
+    /// Arenas of the pool.
+    pub arenas: u32,
+    /// Arenas that nobody owns.
+    pub arenas_free: u32,
+    /// Arenas that drafts own.
+    pub arenas_drafts: u32,
+}
+
+/// The head of the mapping, written at start: what a later run needs to read the rest.
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Superblock {
+    magic: [u8; 8],
+    layout_version: u32,
+    arena_bytes: u32,
+    arenas: u32,
+    mailboxes: u32,
+}
+
+const _: () = assert!(size_of::<Superblock>() <= SUPERBLOCK_BYTES);
+
+/// Mail for anybody, in memory that was taken at start.
+#[derive(Debug)]
+pub struct Store {
+    capacity: Capacity,
+    pool: StorePool,
+    directory: Directory,
+    recent: Recent,
+    figures: Figures,
+    /// The slot that the next sweep looks at first.
+    swept: u32,
+    /// The envelope of the draft that is being committed.
+    draft_envelope: Vec<u8>,
+    /// The envelope of the copy that is being written.
+    envelope: Vec<u8>,
+    /// The mailbox of each recipient of the draft that is being committed.
+    targets: Vec<u32>,
+}
+
+impl Store {
+    /// Takes all the memory that the store will ever use. `seed` keys the directory's hash, so that
+    /// nobody can choose names that collide, and starts the ids, so that those of an earlier run
+    /// mean nothing; it must be random.
+    ///
+    /// # Errors
+    /// What the kernel says if it has not that much memory.
+    pub fn new(capacity: Capacity, seed: u128) -> io::Result<Self> {
+        let mut pool = StorePool::new(capacity.front_bytes, capacity.arenas)?;
+        let superblock = Superblock {
+            magic: *b"mailfly\n",
+            layout_version: 1,
+            arena_bytes: ARENA_BYTES as u32,
+            arenas: capacity.arenas,
+            mailboxes: capacity.mailboxes,
+        };
+        let bytes = bytemuck::bytes_of(&superblock);
+        pool.front_mut()[..bytes.len()].copy_from_slice(bytes);
+        Ok(Self {
+            pool,
+            directory: Directory::new(capacity.mailboxes, seed),
+            recent: Recent::new(RECENT_MESSAGES),
+            figures: Figures { arenas: capacity.arenas, ..Figures::default() },
+            swept: 0,
+            draft_envelope: Vec::with_capacity(DRAFT_ENVELOPE_BYTES_MAX),
+            envelope: Vec::with_capacity(ENVELOPE_BYTES_MAX),
+            targets: Vec::with_capacity(RECIPIENTS_MAX),
+            capacity,
+        })
+    }
+
+    /// What the store holds and has done.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures { arenas_free: self.pool.free_arenas(), ..self.figures }
+    }
+
+    fn slot(&self, index: u32) -> &Slot {
+        &slots(&self.pool)[index as usize]
+    }
+
+    fn slot_mut(&mut self, index: u32) -> &mut Slot {
+        &mut slots_mut(&mut self.pool)[index as usize]
+    }
+}
+
+/// The mailbox table, in the front of the mapping.
+fn slots(pool: &StorePool) -> &[Slot] {
+    bytemuck::cast_slice(&pool.front()[SUPERBLOCK_BYTES..])
+}
+
+fn slots_mut(pool: &mut StorePool) -> &mut [Slot] {
+    bytemuck::cast_slice_mut(&mut pool.front_mut()[SUPERBLOCK_BYTES..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_one_spelling() {
+        let id = MessageId { slot: 0x12, generation: 0xabc, sequence: 7 };
+        assert_eq!(id.to_string(), "7-12-abc");
+        assert_eq!("7-12-abc".parse(), Ok(id));
+        for other in
+            ["", "7", "7-12", "7-12-ABC", "07-12-abc", "+7-12-abc", "7-12-abc-1", "7-12-1ffffffff"]
+        {
+            assert_eq!(other.parse::<MessageId>(), Err(NotAnId), "{other}");
+        }
+    }
+}

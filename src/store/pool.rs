@@ -55,6 +55,12 @@ impl Chain {
         self.arenas == 0
     }
 
+    /// The arena that its first byte is in: a name for the whole chain while it lives.
+    #[must_use]
+    pub fn head(&self) -> u32 {
+        self.head
+    }
+
     /// Where its first byte is.
     #[must_use]
     pub fn start(&self) -> Position {
@@ -73,6 +79,14 @@ impl Chain {
 pub struct Position {
     arena: u32,
     offset: u32,
+}
+
+impl Position {
+    /// Where an arena starts.
+    #[must_use]
+    pub fn start_of(arena: u32) -> Self {
+        Self { arena, offset: 0 }
+    }
 }
 
 /// No arena is free.

@@ -1,0 +1,234 @@
+//! How much a store can hold: from what the operator asks to a number of arenas, or to the reason
+//! why that can't be had. Everything is settled here, so that later nothing can run short but what
+//! was meant to.
+
+use std::fmt;
+
+use super::directory::{Directory, SLOT_BYTES};
+use super::record::{BODY_HEADER_BYTES, RECORD_ARENAS_MAX};
+use super::{MessageId, StorePool};
+use crate::limits::{
+    ARENA_BYTES, DRAFTS_SHARE, NAME_BYTES_MAX, PATH_BYTES_MAX, RECENT_MESSAGES, RECIPIENTS_MAX,
+};
+
+/// The head of the mapping: what the pool is, for whoever reads it again.
+pub(super) const SUPERBLOCK_BYTES: usize = 64;
+
+/// The most that the envelope of a draft takes: the reverse-path, and a forward-path and a name for
+/// each recipient, each behind its length.
+pub(super) const DRAFT_ENVELOPE_BYTES_MAX: usize = (PATH_BYTES_MAX + size_of::<u16>())
+    + RECIPIENTS_MAX * (PATH_BYTES_MAX + NAME_BYTES_MAX + 2 * size_of::<u16>());
+
+/// What the operator asks of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// The whole mapping, in bytes: mailbox table, links and arenas.
+    pub memory_bytes: usize,
+    /// How many mailboxes there can be at once.
+    pub mailboxes: u32,
+    /// What one mailbox may take of the pool, in bytes.
+    pub mailbox_bytes: usize,
+    /// How many messages one mailbox may hold.
+    pub messages_per_mailbox: u32,
+    /// The longest message, in bytes, as it is kept.
+    pub message_bytes: usize,
+    /// How long a message is kept at most, in milliseconds; None: until it has to give way.
+    pub ttl_ms: Option<u64>,
+}
+
+/// Why a store can't be made as it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// A number that must be at least 1 is 0.
+    Zero(&'static str),
+    /// A mailbox has no room for the longest message: it would have to be this many bytes.
+    Mailbox {
+        /// The least that will do.
+        needed_bytes: usize,
+    },
+    /// The pool has no room for what one message may take: it would have to be this many bytes.
+    Memory {
+        /// The least that will do.
+        needed_bytes: usize,
+    },
+    /// Longer than records can count: 1 GiB.
+    Message,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zero(what) => write!(formatter, "{what} must be at least 1"),
+            Self::Mailbox { needed_bytes } => write!(
+                formatter,
+                "a mailbox must have room for the longest message: --mailbox-size of at least \
+                 {needed_bytes} bytes, or a smaller --message-size"
+            ),
+            Self::Memory { needed_bytes } => write!(
+                formatter,
+                "the pool must have room for its mailbox table, for the longest message, and for \
+                 drafts beside it: --memory of at least {needed_bytes} bytes, or fewer --mailboxes, \
+                 or a smaller --message-size"
+            ),
+            Self::Message => formatter.write_str("--message-size can be 1GiB at most"),
+        }
+    }
+}
+
+impl std::error::Error for Shortage {}
+
+/// What a store of a certain shape consists of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    pub(super) mailboxes: u32,
+    pub(super) messages_per_mailbox: u32,
+    pub(super) message_bytes: usize,
+    pub(super) ttl_ms: Option<u64>,
+    pub(super) front_bytes: usize,
+    pub(super) arenas: u32,
+    /// What one mailbox may own or share, in arenas.
+    pub(super) mailbox_arenas_max: u32,
+    /// What all drafts together may own, in arenas.
+    pub(super) draft_arenas_max: u32,
+}
+
+/// The longest message that there can be, whatever is asked for.
+const MESSAGE_BYTES_MAX: usize = 1 << 30;
+
+impl Capacity {
+    /// The shape of the store that was asked for.
+    ///
+    /// # Errors
+    /// What is missing for it, and how much.
+    pub fn of(demand: &Demand) -> Result<Self, Shortage> {
+        for (value, name) in [
+            (demand.mailboxes as usize, "--mailboxes"),
+            (demand.messages_per_mailbox as usize, "--messages-per-mailbox"),
+            (demand.message_bytes, "--message-size"),
+        ] {
+            if value == 0 {
+                return Err(Shortage::Zero(name));
+            }
+        }
+        if demand.message_bytes > MESSAGE_BYTES_MAX {
+            return Err(Shortage::Message);
+        }
+        let body_arenas = (demand.message_bytes + BODY_HEADER_BYTES).div_ceil(ARENA_BYTES);
+        let mailbox_arenas = demand.mailbox_bytes / ARENA_BYTES;
+        if mailbox_arenas < body_arenas + RECORD_ARENAS_MAX {
+            let needed_bytes = (body_arenas + RECORD_ARENAS_MAX) * ARENA_BYTES;
+            return Err(Shortage::Mailbox { needed_bytes });
+        }
+        let front_bytes = SUPERBLOCK_BYTES + demand.mailboxes as usize * SLOT_BYTES;
+        let arenas_needed = arenas_needed(body_arenas, demand.mailboxes);
+        let arenas = StorePool::arenas_in(demand.memory_bytes, front_bytes);
+        if arenas < arenas_needed {
+            // Twice an arena more than exact, as `arenas_in` may leave that much unused.
+            let needed_bytes =
+                StorePool::mapping_bytes(front_bytes, arenas_needed) + 2 * ARENA_BYTES;
+            return Err(Shortage::Memory { needed_bytes });
+        }
+        Ok(Self {
+            mailboxes: demand.mailboxes,
+            messages_per_mailbox: demand.messages_per_mailbox,
+            message_bytes: demand.message_bytes,
+            ttl_ms: demand.ttl_ms,
+            front_bytes,
+            arenas,
+            mailbox_arenas_max: u32::try_from(mailbox_arenas).unwrap_or(u32::MAX),
+            draft_arenas_max: arenas / DRAFTS_SHARE,
+        })
+    }
+
+    /// How many recipients a message may have: each may mean a mailbox of its own.
+    pub(super) fn recipients_max(&self) -> usize {
+        RECIPIENTS_MAX.min(self.mailboxes as usize)
+    }
+
+    /// What the store takes, term by term, in bytes; the first three are one mapping.
+    #[must_use]
+    pub fn memory_terms(&self) -> [(&'static str, usize); 5] {
+        let mapping = StorePool::mapping_bytes(self.front_bytes, self.arenas);
+        let arenas = self.arenas as usize * ARENA_BYTES;
+        [
+            ("mailbox table", self.front_bytes),
+            ("arena links", mapping - arenas - self.front_bytes),
+            ("arenas", arenas),
+            ("directory", Directory::buckets(self.mailboxes) * size_of::<u32>()),
+            (
+                "recent ring and scratch",
+                RECENT_MESSAGES * size_of::<MessageId>() + super::SCRATCH_BYTES,
+            ),
+        ]
+    }
+
+    /// How many arenas there are.
+    #[must_use]
+    pub fn arenas(&self) -> u32 {
+        self.arenas
+    }
+}
+
+/// With so many arenas a draft can hold the longest message, and a message that is whole can always
+/// be committed: the share that drafts may not take suffices for it and for all its recipients.
+fn arenas_needed(body_arenas: usize, mailboxes: u32) -> u32 {
+    let draft = body_arenas + DRAFT_ENVELOPE_BYTES_MAX.div_ceil(ARENA_BYTES);
+    let records = RECIPIENTS_MAX.min(mailboxes as usize) * RECORD_ARENAS_MAX;
+    let drafts_share = DRAFTS_SHARE as usize;
+    let for_drafts = draft * drafts_share;
+    let for_commits = ((body_arenas + records) * drafts_share).div_ceil(drafts_share - 1);
+    // Rounding down the share of the drafts costs them up to one arena.
+    u32::try_from(for_drafts.max(for_commits) + drafts_share).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::{KIB, MIB};
+
+    fn demand() -> Demand {
+        Demand {
+            memory_bytes: 4 * MIB,
+            mailboxes: 100,
+            mailbox_bytes: 256 * KIB,
+            messages_per_mailbox: 10,
+            message_bytes: 64 * KIB,
+            ttl_ms: None,
+        }
+    }
+
+    #[test]
+    fn what_a_shortage_asks_for_suffices_and_is_the_least_but_for_rounding() {
+        let mut asked = Demand { memory_bytes: 0, mailbox_bytes: 0, ..demand() };
+        let Err(Shortage::Mailbox { needed_bytes }) = Capacity::of(&asked) else { panic!() };
+        asked.mailbox_bytes = needed_bytes - 1;
+        assert_eq!(Capacity::of(&asked), Err(Shortage::Mailbox { needed_bytes }));
+        asked.mailbox_bytes = needed_bytes;
+        let Err(Shortage::Memory { needed_bytes }) = Capacity::of(&asked) else { panic!() };
+        asked.memory_bytes = needed_bytes;
+        assert!(Capacity::of(&asked).is_ok());
+        asked.memory_bytes = needed_bytes - 3 * ARENA_BYTES;
+        assert!(Capacity::of(&asked).is_err());
+    }
+
+    #[test]
+    fn nothing_may_be_zero_and_no_message_longer_than_records_count() {
+        for asked in [
+            Demand { mailboxes: 0, ..demand() },
+            Demand { messages_per_mailbox: 0, ..demand() },
+            Demand { message_bytes: 0, ..demand() },
+        ] {
+            assert!(matches!(Capacity::of(&asked), Err(Shortage::Zero(_))));
+        }
+        let asked = Demand { message_bytes: MESSAGE_BYTES_MAX + 1, ..demand() };
+        assert_eq!(Capacity::of(&asked), Err(Shortage::Message));
+    }
+
+    #[test]
+    fn the_terms_of_one_mapping_stay_within_the_memory_asked_for() {
+        let capacity = Capacity::of(&demand()).unwrap();
+        let mapping: usize = capacity.memory_terms()[..3].iter().map(|term| term.1).sum();
+        assert!(mapping <= demand().memory_bytes);
+        assert!(mapping + 3 * ARENA_BYTES > demand().memory_bytes);
+    }
+}

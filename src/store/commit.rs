@@ -1,0 +1,189 @@
+//! From a draft to the mailboxes that it is for: to all of them or to none.
+
+use super::draft::Draft;
+use super::name::MailboxName;
+use super::pool::Chain;
+use super::record::{
+    BodyHeader, Header, RECORD_ARENAS_MAX, Strings, begin_envelope, push_forward_path,
+};
+use super::removal::Cause;
+use super::{Client, MessageId, Refusal, Store, StorePool, slots, slots_mut};
+use crate::clock::Now;
+use crate::limits::BODY_INLINE_BYTES_MAX;
+
+/// Where a message lies that is being committed.
+#[derive(Clone, Copy)]
+enum Body<'a> {
+    /// In the caller's pieces: it is copied into each record.
+    Inline(&'a [&'a [u8]]),
+    /// In a chain of its own, `Chain`, that each record refers to.
+    Shared(Chain),
+}
+
+impl Store {
+    /// Commits a draft to the mailbox of each of its recipients, with `rest` as the end of the
+    /// message: a body that was never appended is copied just once, from the caller's pieces.
+    /// Recipients that mean one mailbox share one copy there. The id is that of the first
+    /// recipient's copy.
+    ///
+    /// # Errors
+    /// [`Refusal::MessageTooLong`], [`Refusal::NoRecipients`], and [`Refusal::DraftsFull`] if drafts hold so much that not
+    /// all of its copies fit beside them. The draft is then gone, and no mailbox has it.
+    pub fn commit(
+        &mut self,
+        mut draft: Draft,
+        rest: &[&[u8]],
+        client: &Client<'_>,
+        now: Now,
+    ) -> Result<MessageId, Refusal> {
+        let rest_bytes: usize = rest.iter().map(|piece| piece.len()).sum();
+        if let Err(refusal) = self.can_commit(&draft, rest_bytes) {
+            self.abandon(draft);
+            return Err(refusal);
+        }
+        self.figures.arenas_drafts -= draft.arenas();
+        self.read_draft_envelope(&draft);
+        // Freed first, so that what is written next lands in an arena that is still warm.
+        self.pool.free(draft.envelope);
+        let copies = self.resolve_targets();
+        let body_bytes = draft.body_bytes + rest_bytes;
+        let body = if draft.body.is_empty() && body_bytes <= BODY_INLINE_BYTES_MAX {
+            Body::Inline(rest)
+        } else {
+            let wanted = BodyHeader::arenas_for(&draft.body, rest_bytes);
+            if let Err(refusal) =
+                self.make_room(wanted).and_then(|()| self.append_body(&mut draft, rest))
+            {
+                self.pool.free(draft.body);
+                return Err(refusal);
+            }
+            let header = BodyHeader { chain: draft.body, references: copies };
+            self.pool.overwrite(draft.body.start(), bytemuck::bytes_of(&header));
+            Body::Shared(draft.body)
+        };
+        let mut first = None;
+        for at in 0..self.targets.len() {
+            if !self.targets[..at].contains(&self.targets[at]) {
+                let id = self.write_copy(at, body, body_bytes as u32, client, now)?;
+                first.get_or_insert(id);
+            }
+        }
+        first.ok_or(Refusal::NoRecipients)
+    }
+
+    /// Whether the message will fit into every mailbox that it is for. After this nothing can fail:
+    /// what is not a draft's can be evicted, and `Capacity` has made sure that it suffices.
+    fn can_commit(&self, draft: &Draft, rest_bytes: usize) -> Result<(), Refusal> {
+        if draft.recipients() == 0 {
+            return Err(Refusal::NoRecipients);
+        }
+        if rest_bytes > self.capacity.message_bytes.saturating_sub(draft.body_bytes) {
+            return Err(Refusal::MessageTooLong);
+        }
+        let records = draft.recipients() as u32 * RECORD_ARENAS_MAX as u32;
+        let wanted = records + BodyHeader::arenas_for(&draft.body, rest_bytes);
+        if wanted > self.capacity.arenas - self.figures.arenas_drafts {
+            return Err(Refusal::DraftsFull);
+        }
+        Ok(())
+    }
+
+    fn read_draft_envelope(&mut self, draft: &Draft) {
+        self.draft_envelope.clear();
+        for slice in self.pool.slices(draft.envelope.start(), StorePool::bytes(&draft.envelope)) {
+            self.draft_envelope.extend_from_slice(slice);
+        }
+    }
+
+    /// Finds or makes the mailbox of each recipient, and says how many different ones there are.
+    fn resolve_targets(&mut self) -> u32 {
+        self.targets.clear();
+        let mut copies = 0;
+        // Behind the reverse-path: a forward-path, a name, a forward-path, a name ...
+        let mut at = Strings(&self.draft_envelope).next().map_or(0, <[u8]>::len) + size_of::<u16>();
+        loop {
+            let mut strings = Strings(self.draft_envelope.get(at..).unwrap_or_default());
+            let (Some(forward_path), Some(name)) = (strings.next(), strings.next()) else { break };
+            at += forward_path.len() + name.len() + 2 * size_of::<u16>();
+            let index = self.find_or_create(&MailboxName::from_stored(name));
+            let slot = self.slot_mut(index);
+            copies += 1 - slot.pinned;
+            slot.pinned = 1;
+            self.targets.push(index);
+        }
+        for at in 0..self.targets.len() {
+            self.slot_mut(self.targets[at]).pinned = 0;
+        }
+        copies
+    }
+
+    fn find_or_create(&mut self, name: &MailboxName) -> u32 {
+        if let Some(index) = self.directory.find(slots(&self.pool), name) {
+            return index;
+        }
+        loop {
+            if let Some(index) = self.directory.create(slots_mut(&mut self.pool), name) {
+                return index;
+            }
+            // There are at least as many slots as a message may have recipients, so one is not
+            // pinned; and with no empty one to reuse, that one has mail.
+            if let Some(oldest) = self.directory.oldest_stocked_unpinned(slots(&self.pool)) {
+                self.remove_all(oldest, Cause::MemoryFull);
+            }
+        }
+    }
+
+    /// Writes the copy for the mailbox of recipient `at`, and of all later ones that mean the same.
+    fn write_copy(
+        &mut self,
+        at: usize,
+        body: Body<'_>,
+        body_bytes: u32,
+        client: &Client<'_>,
+        now: Now,
+    ) -> Result<MessageId, Refusal> {
+        let index = self.targets[at];
+        self.build_envelope(at, client);
+        let slot = self.slot(index);
+        let id =
+            MessageId { slot: index, generation: slot.generation, sequence: slot.next_sequence };
+        let (pieces, body_head, body_arenas) = match body {
+            Body::Inline(pieces) => (pieces, Header::INLINE, 0),
+            Body::Shared(chain) => (&[][..], chain.head(), chain.arenas()),
+        };
+        let header = Header::new(id.sequence, now, client, &self.envelope, body_bytes, body_head);
+        self.make_room_in_mailbox(index, header.record_bytes as usize, body_arenas);
+        self.make_room(RECORD_ARENAS_MAX as u32)?;
+
+        // Only now: making room may have taken this mailbox's own oldest mail.
+        let slot = *self.slot(index);
+        let mut log = slot.log;
+        let head = [bytemuck::bytes_of(&header), &self.envelope];
+        for piece in head.iter().chain(pieces) {
+            self.pool.append(&mut log, piece).map_err(|_| Refusal::DraftsFull)?;
+        }
+        let was_empty = slot.messages == 0;
+        let slot = self.slot_mut(index);
+        slot.log = log;
+        slot.body_arenas += body_arenas;
+        slot.messages += 1;
+        slot.next_sequence += 1;
+        self.directory.stocked(slots_mut(&mut self.pool), index, was_empty);
+        self.figures.mailboxes += u64::from(was_empty);
+        self.figures.messages += 1;
+        self.figures.committed += 1;
+        self.recent.push(id);
+        Ok(id)
+    }
+
+    fn build_envelope(&mut self, at: usize, client: &Client<'_>) {
+        let mut strings = Strings(&self.draft_envelope);
+        begin_envelope(&mut self.envelope, client.helo, strings.next().unwrap_or_default());
+        for target in &self.targets {
+            let (Some(forward_path), Some(_name)) = (strings.next(), strings.next()) else { break };
+            if *target == self.targets[at] {
+                push_forward_path(&mut self.envelope, forward_path);
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Which mailboxes there are: from a name to a slot of the mailbox table, and the order in which
+//! mailboxes have last had mail. Not here: what lies in a mailbox (`Store`).
+//!
+//! ```text
+//! buckets   [ u32 | u32 | ... ]      by keyed hash: peers choose the names
+//!              └→ slot ─hash_next→ slot ─→ ...
+//! stocked   newest ⇄ slot ⇄ ... ⇄ oldest     have mail: the oldest gives way when memory is full
+//! empty     newest ⇄ slot ⇄ ... ⇄ oldest     remember only what they lost: reused first
+//! ```
+//!
+//! The table lies in the front of the pool's mapping; the buckets and both orders can be made
+//! again from it.
+
+use std::hash::Hasher;
+
+use bytemuck::{Pod, Zeroable};
+use siphasher::sip::SipHasher13;
+
+use super::MessageId;
+use super::name::MailboxName;
+use super::pool::Chain;
+use crate::limits::NAME_BYTES_MAX;
+
+const NONE: u32 = u32::MAX;
+
+/// How many messages a mailbox has lost, by the rule that took them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Lost {
+    /// Evicted because the mailbox was full of newer mail.
+    pub mailbox_full: u64,
+    /// Evicted because the pool or the table was full, and this mailbox had gone longest without
+    /// mail.
+    pub memory_full: u64,
+    /// Older than the time-to-live.
+    pub expired: u64,
+    /// Deleted because somebody asked for it.
+    pub deleted: u64,
+}
+
+impl Lost {
+    /// Over all rules.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.mailbox_full + self.memory_full + self.expired + self.deleted
+    }
+}
+
+/// One mailbox, as it lies in the table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(super) struct Slot {
+    name: [u8; NAME_BYTES_MAX],
+    pub(super) lost: Lost,
+    pub(super) next_sequence: u64,
+    /// The records, oldest first; the first of them is of a message that is still there.
+    pub(super) log: Chain,
+    /// Arenas of long messages that records of this log refer to, shared ones included.
+    pub(super) body_arenas: u32,
+    /// Messages that are there: records without those that wait to be dropped.
+    pub(super) messages: u32,
+    pub(super) generation: u32,
+    name_bytes: u32,
+    hash: u32,
+    hash_next: u32,
+    newer: u32,
+    older: u32,
+    /// 1 while a message is being committed to it: its slot is not to be reused.
+    pub(super) pinned: u32,
+}
+
+/// The length of a mailbox's slot.
+pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
+const _: () = assert!(SLOT_BYTES == 352, "no hidden padding: the table is read as plain bytes");
+
+impl Slot {
+    pub(super) fn name(&self) -> &[u8] {
+        &self.name[..self.name_bytes as usize]
+    }
+
+    /// Arenas that count against the mailbox's cap.
+    pub(super) fn arenas(&self) -> u32 {
+        self.log.arenas() + self.body_arenas
+    }
+}
+
+/// One of the two orders.
+#[derive(Clone, Copy, Debug)]
+struct Order {
+    newest: u32,
+    oldest: u32,
+}
+
+impl Order {
+    const EMPTY: Self = Self { newest: NONE, oldest: NONE };
+
+    fn push_newest(&mut self, slots: &mut [Slot], index: u32) {
+        slots[index as usize].newer = NONE;
+        slots[index as usize].older = self.newest;
+        match self.newest {
+            NONE => self.oldest = index,
+            newest => slots[newest as usize].newer = index,
+        }
+        self.newest = index;
+    }
+
+    /// At most as many steps as a message has recipients, since only theirs are pinned.
+    fn oldest_unpinned(&self, slots: &[Slot]) -> Option<u32> {
+        let mut index = self.oldest;
+        while index != NONE && slots[index as usize].pinned != 0 {
+            index = slots[index as usize].newer;
+        }
+        (index != NONE).then_some(index)
+    }
+
+    fn remove(&mut self, slots: &mut [Slot], index: u32) {
+        let Slot { newer, older, .. } = slots[index as usize];
+        match newer {
+            NONE => self.newest = older,
+            newer => slots[newer as usize].older = older,
+        }
+        match older {
+            NONE => self.oldest = newer,
+            older => slots[older as usize].newer = newer,
+        }
+    }
+}
+
+/// The index over the mailbox table.
+#[derive(Debug)]
+pub(super) struct Directory {
+    buckets: Vec<u32>,
+    key: (u64, u64),
+    stocked: Order,
+    empty: Order,
+    /// Slots below this one have held a mailbox.
+    used: u32,
+    first_generation: u32,
+}
+
+impl Directory {
+    /// How many buckets there are for so many mailboxes: on average at most one name in two.
+    pub(super) fn buckets(mailboxes: u32) -> usize {
+        (mailboxes as usize * 2).next_power_of_two()
+    }
+
+    pub(super) fn new(mailboxes: u32, seed: u128) -> Self {
+        Self {
+            buckets: vec![NONE; Self::buckets(mailboxes)],
+            key: (seed as u64, (seed >> 64) as u64),
+            stocked: Order::EMPTY,
+            empty: Order::EMPTY,
+            used: 0,
+            // Ids of an earlier run must not name mail of this one.
+            first_generation: (seed >> 32) as u32,
+        }
+    }
+
+    /// How many slots have held a mailbox; all others are behind them.
+    pub(super) fn used(&self) -> u32 {
+        self.used
+    }
+
+    /// The mailbox that has mail, and has gone longest without more.
+    pub(super) fn oldest_stocked(&self) -> Option<u32> {
+        (self.stocked.oldest != NONE).then_some(self.stocked.oldest)
+    }
+
+    /// The same among those that no message is being committed to.
+    pub(super) fn oldest_stocked_unpinned(&self, slots: &[Slot]) -> Option<u32> {
+        self.stocked.oldest_unpinned(slots)
+    }
+
+    pub(super) fn find(&self, slots: &[Slot], name: &MailboxName) -> Option<u32> {
+        let hash = self.hash(name);
+        let mut index = self.buckets[self.bucket(hash)];
+        while index != NONE {
+            let slot = &slots[index as usize];
+            if slot.hash == hash && slot.name() == name.as_bytes() {
+                return Some(index);
+            }
+            index = slot.hash_next;
+        }
+        None
+    }
+
+    /// How many mailboxes the slot of an id has held since the one that the id is of, or None if
+    /// there was never such a mailbox.
+    pub(super) fn mailboxes_since(&self, slots: &[Slot], id: MessageId) -> Option<u32> {
+        let slot = slots[..self.used as usize].get(id.slot as usize)?;
+        let since = slot.generation.wrapping_sub(id.generation);
+        (since <= slot.generation.wrapping_sub(self.first_generation)).then_some(since)
+    }
+
+    /// A slot for a mailbox that is about to have mail, or None if every slot is taken by one that
+    /// has mail: then [`Directory::oldest_stocked_unpinned`] must be emptied first.
+    pub(super) fn create(&mut self, slots: &mut [Slot], name: &MailboxName) -> Option<u32> {
+        let (index, generation) = if (self.used as usize) < slots.len() {
+            self.used += 1;
+            (self.used - 1, self.first_generation)
+        } else {
+            let index = self.empty.oldest_unpinned(slots)?;
+            self.empty.remove(slots, index);
+            self.unhash(slots, index);
+            (index, slots[index as usize].generation.wrapping_add(1))
+        };
+        let hash = self.hash(name);
+        let bucket = self.bucket(hash);
+        let slot = &mut slots[index as usize];
+        *slot = Slot {
+            generation,
+            hash,
+            hash_next: self.buckets[bucket],
+            log: Chain::EMPTY,
+            name_bytes: name.as_bytes().len() as u32,
+            ..Slot::zeroed()
+        };
+        slot.name[..name.as_bytes().len()].copy_from_slice(name.as_bytes());
+        self.buckets[bucket] = index;
+        self.empty.push_newest(slots, index);
+        Some(index)
+    }
+
+    /// The mailbox has just been given mail. `was_empty`: it had none before.
+    pub(super) fn stocked(&mut self, slots: &mut [Slot], index: u32, was_empty: bool) {
+        if !was_empty && self.stocked.newest == index {
+            return;
+        }
+        let order = if was_empty { &mut self.empty } else { &mut self.stocked };
+        order.remove(slots, index);
+        self.stocked.push_newest(slots, index);
+    }
+
+    /// The mailbox has just lost its last message.
+    pub(super) fn emptied(&mut self, slots: &mut [Slot], index: u32) {
+        self.stocked.remove(slots, index);
+        self.empty.push_newest(slots, index);
+    }
+
+    fn hash(&self, name: &MailboxName) -> u32 {
+        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
+        hasher.write(name.as_bytes());
+        hasher.finish() as u32
+    }
+
+    fn bucket(&self, hash: u32) -> usize {
+        hash as usize & (self.buckets.len() - 1)
+    }
+
+    fn unhash(&mut self, slots: &mut [Slot], index: u32) {
+        let Slot { hash, hash_next, .. } = slots[index as usize];
+        let bucket = self.bucket(hash);
+        if self.buckets[bucket] == index {
+            self.buckets[bucket] = hash_next;
+            return;
+        }
+        let mut before = self.buckets[bucket];
+        while before != NONE {
+            let next = slots[before as usize].hash_next;
+            if next == index {
+                slots[before as usize].hash_next = hash_next;
+                return;
+            }
+            before = next;
+        }
+    }
+
+    /// Walks everything that is linked, and says what is wrong with it.
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self, slots: &[Slot]) {
+        let mut hashed = 0;
+        for &head in &self.buckets {
+            let mut index = head;
+            while index != NONE {
+                hashed += 1;
+                assert!(index < self.used && hashed <= self.used, "a bucket's chain is sound");
+                index = slots[index as usize].hash_next;
+            }
+        }
+        assert_eq!(hashed, self.used, "every used slot is found by its name");
+        let mut ordered = 0;
+        for (order, has_mail) in [(&self.stocked, true), (&self.empty, false)] {
+            let mut index = order.newest;
+            let mut newer = NONE;
+            while index != NONE {
+                ordered += 1;
+                assert!(ordered <= self.used, "an order has no loop");
+                let slot = &slots[index as usize];
+                assert_eq!(slot.newer, newer);
+                assert_eq!(slot.messages > 0, has_mail, "stocked mailboxes have mail");
+                assert_eq!(slot.log.is_empty(), !has_mail, "empty mailboxes own no arena");
+                newer = index;
+                index = slot.older;
+            }
+            assert_eq!(order.oldest, newer);
+        }
+        assert_eq!(ordered, self.used, "every used slot is in one order");
+    }
+}

@@ -1,0 +1,415 @@
+//! The store beside a plain model of what was given to it: whatever is done, in whatever order,
+//! what can be read is what was committed, what is missing is counted, and every arena is owned
+//! once.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+
+use super::pool::Position;
+use super::record::{BodyHeader, DELETED, HEADER_BYTES, Header};
+use super::*;
+use crate::clock::Now;
+
+const NAMES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+const MAILBOXES: u32 = 6;
+const MESSAGES_PER_MAILBOX: u32 = 8;
+const MESSAGE_BYTES: usize = 40_000;
+const TTL_MS: u64 = 1_000;
+const DRAFTS: usize = 3;
+
+fn demand() -> Demand {
+    let mut demand = Demand {
+        memory_bytes: 0,
+        mailboxes: MAILBOXES,
+        mailbox_bytes: 150_000,
+        messages_per_mailbox: MESSAGES_PER_MAILBOX,
+        message_bytes: MESSAGE_BYTES,
+        ttl_ms: Some(TTL_MS),
+    };
+    match Capacity::of(&demand) {
+        Err(Shortage::Memory { needed_bytes }) => demand.memory_bytes = needed_bytes,
+        other => panic!("{other:?}"),
+    }
+    demand
+}
+
+/// A message as the test committed it.
+#[derive(Clone, Debug)]
+struct Sent {
+    id: MessageId,
+    name: &'static str,
+    body: Vec<u8>,
+    forward_paths: Vec<Vec<u8>>,
+    at_ms: u64,
+    seen: bool,
+    deleted: bool,
+}
+
+#[derive(Debug, Default)]
+struct ModelDraft {
+    draft: Option<Draft>,
+    recipients: Vec<&'static str>,
+    body: Vec<u8>,
+}
+
+struct World {
+    store: Store,
+    drafts: [ModelDraft; DRAFTS],
+    sent: Vec<Sent>,
+    now: Now,
+    filler: u8,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Open(usize),
+    Recipient(usize, usize),
+    Append(usize, usize),
+    Commit(usize, usize),
+    Abandon(usize),
+    Deliver(usize, usize),
+    Delete(usize),
+    Purge(usize),
+    Seen(usize),
+    Pass(u64),
+    Sweep(u32),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let draft = || 0..DRAFTS;
+    let bytes = || prop_oneof![Just(0usize), 0..3_000usize, 3_000..30_000usize, 35_000..42_000usize];
+    prop_oneof![
+        4 => draft().prop_map(Step::Open),
+        8 => (draft(), 0..NAMES.len()).prop_map(|(draft, name)| Step::Recipient(draft, name)),
+        3 => (draft(), bytes()).prop_map(|(draft, n)| Step::Append(draft, n)),
+        5 => (draft(), bytes()).prop_map(|(draft, n)| Step::Commit(draft, n)),
+        1 => draft().prop_map(Step::Abandon),
+        6 => (0..NAMES.len(), bytes()).prop_map(|(name, n)| Step::Deliver(name, n)),
+        2 => any::<usize>().prop_map(Step::Delete),
+        1 => (0..NAMES.len()).prop_map(Step::Purge),
+        1 => any::<usize>().prop_map(Step::Seen),
+        1 => (0..TTL_MS / 2).prop_map(Step::Pass),
+        1 => (0..10u32).prop_map(Step::Sweep),
+    ]
+}
+
+fn mailbox_name(name: &str) -> MailboxName {
+    MailboxName::of(name.as_bytes(), Naming::Local).unwrap()
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            store: Store::new(Capacity::of(&demand()).unwrap(), 42).unwrap(),
+            drafts: Default::default(),
+            sent: Vec::new(),
+            now: Now { monotonic_ms: 5, unix_ms: 50 },
+            filler: 0,
+        }
+    }
+
+    fn client() -> Client<'static> {
+        Client {
+            helo: b"helo",
+            source: IpAddr::from([127, 0, 0, 1]),
+            protocol: Protocol::default(),
+        }
+    }
+
+    fn bytes(&mut self, length: usize) -> Vec<u8> {
+        self.filler = self.filler.wrapping_add(1);
+        (0..length).map(|index| self.filler.wrapping_add(index as u8)).collect()
+    }
+
+    /// One step, and all laws after it.
+    fn checked_step(&mut self, step: Step) {
+        let before = NAMES.map(|name| self.last_mail_and_evicted(name));
+        self.step(step);
+        let after = NAMES.map(|name| self.last_mail_and_evicted(name));
+        for (victim, evicted) in before.iter().zip(&after) {
+            let (Some((last_mail, lost)), Some((still, lost_since))) = (victim, evicted) else {
+                continue;
+            };
+            if lost_since == lost || still != last_mail {
+                continue;
+            }
+            for (other, name) in untouched(&before, &after) {
+                let stocked = self
+                    .store
+                    .find(&mailbox_name(name))
+                    .is_some_and(|mailbox| self.store.headers(mailbox).next().is_some());
+                assert!(!stocked || other >= *last_mail, "{name} had gone longer without mail");
+            }
+        }
+        self.check();
+    }
+
+    /// When a mailbox last had mail, as a number over all mail, and how much memory took of it.
+    fn last_mail_and_evicted(&self, name: &str) -> Option<(u64, u64)> {
+        let mailbox = self.store.find(&mailbox_name(name))?;
+        let last = self.sent.iter().rposition(|sent| sent.name == name)? as u64;
+        Some((last, self.store.lost(mailbox).memory_full))
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Open(at) => {
+                if self.drafts[at].draft.is_none() {
+                    self.drafts[at].draft = self.store.open(b"from@example.com").ok();
+                }
+            }
+            Step::Recipient(at, name) => self.recipient(at, NAMES[name]),
+            Step::Append(at, length) => {
+                let bytes = self.bytes(length);
+                let model = &mut self.drafts[at];
+                let Some(draft) = &mut model.draft else { return };
+                match self.store.append(draft, &bytes) {
+                    Ok(()) => model.body.extend(bytes),
+                    Err(refusal) => assert!(
+                        refusal == Refusal::DraftsFull || model.body.len() + length > MESSAGE_BYTES
+                    ),
+                }
+            }
+            Step::Commit(at, length) => self.commit(at, length),
+            Step::Abandon(at) => {
+                let model = std::mem::take(&mut self.drafts[at]);
+                model.draft.into_iter().for_each(|draft| self.store.abandon(draft));
+            }
+            Step::Deliver(name, length) => {
+                self.step(Step::Abandon(0));
+                self.step(Step::Open(0));
+                self.recipient(0, NAMES[name]);
+                self.commit(0, length);
+            }
+            Step::Delete(which) => {
+                let live: Vec<usize> = self.live();
+                let Some(&which) = live.get(which % live.len().max(1)) else { return };
+                let sent = &mut self.sent[which];
+                let mailbox = self.store.find(&mailbox_name(sent.name)).unwrap();
+                assert_eq!(self.store.delete(mailbox, sent.id, self.now), Ok(()));
+                assert_eq!(self.store.delete(mailbox, sent.id, self.now), Err(Missing::Gone));
+                sent.deleted = true;
+            }
+            Step::Purge(name) => {
+                if let Some(mailbox) = self.store.find(&mailbox_name(NAMES[name])) {
+                    self.store.purge(mailbox);
+                    assert_eq!(self.store.messages(mailbox, self.now).count(), 0);
+                }
+            }
+            Step::Seen(which) => {
+                let live: Vec<usize> = self.live();
+                let Some(&which) = live.get(which % live.len().max(1)) else { return };
+                let sent = &mut self.sent[which];
+                sent.seen = !sent.seen;
+                let mailbox = self.store.find(&mailbox_name(sent.name)).unwrap();
+                self.store.mark_seen(mailbox, sent.id, sent.seen, self.now).unwrap();
+            }
+            Step::Pass(ms) => self.now.monotonic_ms += ms,
+            Step::Sweep(slots) => self.store.sweep(self.now, slots),
+        }
+    }
+
+    fn recipient(&mut self, at: usize, name: &'static str) {
+        let model = &mut self.drafts[at];
+        let Some(draft) = &mut model.draft else { return };
+        let path = format!("{name}@{}.example", model.recipients.len());
+        match self.store.add_recipient(draft, path.as_bytes(), &mailbox_name(name)) {
+            Ok(()) => model.recipients.push(name),
+            Err(Refusal::TooManyRecipients) => {
+                assert_eq!(model.recipients.len(), MAILBOXES as usize);
+            }
+            Err(refusal) => assert_eq!(refusal, Refusal::DraftsFull),
+        }
+    }
+
+    fn commit(&mut self, at: usize, length: usize) {
+        let rest = self.bytes(length);
+        let mut model = std::mem::take(&mut self.drafts[at]);
+        let Some(draft) = model.draft.take() else { return };
+        let before = self.store.recent_end();
+        let (one, two) = rest.split_at(length / 3);
+        let committed = self.store.commit(draft, &[one, two], &Self::client(), self.now);
+        model.body.extend_from_slice(&rest);
+        let Ok(first) = committed else {
+            let refusal = committed.unwrap_err();
+            match refusal {
+                Refusal::NoRecipients => assert!(model.recipients.is_empty()),
+                Refusal::MessageTooLong => assert!(model.body.len() > MESSAGE_BYTES),
+                other => panic!("a whole message always fits, but: {other:?}"),
+            }
+            assert_eq!(self.store.recent_end(), before, "to all or to none");
+            return;
+        };
+        let mut distinct = model.recipients.clone();
+        let mut seen = Vec::new();
+        distinct.retain(|name| {
+            !seen.contains(name) && {
+                seen.push(name);
+                true
+            }
+        });
+        let ids: Vec<MessageId> = self.store.recent(before).map(|(_, id)| id).collect();
+        assert_eq!(ids.len(), distinct.len(), "one copy a mailbox");
+        assert_eq!(ids[0], first);
+        for (name, id) in distinct.into_iter().zip(ids) {
+            let forward_paths = model
+                .recipients
+                .iter()
+                .enumerate()
+                .filter(|(_, other)| **other == name)
+                .map(|(number, name)| format!("{name}@{number}.example").into_bytes())
+                .collect();
+            self.sent.push(Sent {
+                id,
+                name,
+                body: model.body.clone(),
+                forward_paths,
+                at_ms: self.now.monotonic_ms,
+                seen: false,
+                deleted: false,
+            });
+            let mailbox = self.store.find(&mailbox_name(name)).unwrap();
+            let latest = self.store.latest(mailbox, self.now).unwrap();
+            assert_eq!(latest.id, id, "what was acknowledged can be read at once");
+        }
+    }
+
+    /// Which of the messages sent can be read, as indices into `sent`.
+    fn live(&self) -> Vec<usize> {
+        let there: HashMap<MessageId, ()> = NAMES
+            .iter()
+            .filter_map(|name| self.store.find(&mailbox_name(name)))
+            .flat_map(|mailbox| self.store.messages(mailbox, self.now).map(|m| (m.id, ())))
+            .collect();
+        (0..self.sent.len()).filter(|&at| there.contains_key(&self.sent[at].id)).collect()
+    }
+
+    fn check(&self) {
+        self.check_mail();
+        self.check_memory();
+    }
+
+    fn check_mail(&self) {
+        let by_id: HashMap<MessageId, &Sent> =
+            self.sent.iter().map(|sent| (sent.id, sent)).collect();
+        assert_eq!(by_id.len(), self.sent.len(), "no id is given twice");
+        let mut body = Vec::new();
+        for name in NAMES {
+            let Some(mailbox) = self.store.find(&mailbox_name(name)) else { continue };
+            let messages: Vec<Message> = self.store.messages(mailbox, self.now).collect();
+            assert!(messages.len() <= MESSAGES_PER_MAILBOX as usize);
+            assert!(messages.is_sorted_by_key(|message| message.id.sequence));
+            for message in &messages {
+                let sent = by_id[&message.id];
+                assert_eq!(sent.name, name, "mail stays in its mailbox");
+                assert!(!sent.deleted && self.now.monotonic_ms < sent.at_ms + TTL_MS);
+                self.store.read_body(message, &mut body);
+                assert_eq!(body, sent.body, "byte for byte");
+                assert_eq!(message.seen, sent.seen);
+                let envelope = self.store.read_envelope(message);
+                assert_eq!(envelope.reverse_path, b"from@example.com");
+                assert_eq!(envelope.forward_paths, sent.forward_paths);
+            }
+            // Only from the old end does mail leave unasked.
+            if let Some(oldest) = messages.first() {
+                let kept = self.sent.iter().filter(|sent| {
+                    sent.id.slot == oldest.id.slot
+                        && sent.id.generation == oldest.id.generation
+                        && sent.id.sequence >= oldest.id.sequence
+                        && !sent.deleted
+                });
+                assert_eq!(kept.count(), messages.len(), "no gap but what was deleted");
+            }
+        }
+        for sent in &self.sent {
+            let mailbox = self.store.find(&mailbox_name(sent.name));
+            match mailbox {
+                Some(mailbox) => {
+                    if let Err(missing) = self.store.message(mailbox, sent.id, self.now) {
+                        assert_eq!(missing, Missing::Gone);
+                    }
+                }
+                None => assert_eq!(self.store.why_missing(None, sent.id), Missing::Gone),
+            }
+        }
+    }
+
+    fn check_memory(&self) {
+        let store = &self.store;
+        let figures = store.figures();
+        store.directory.check_invariants(slots(&store.pool));
+        let mut owned = 0;
+        let mut messages = 0;
+        let mut stocked = 0;
+        let mut references: HashMap<u32, u32> = HashMap::new();
+        for slot in &slots(&store.pool)[..store.directory.used() as usize] {
+            owned += slot.log.arenas();
+            messages += u64::from(slot.messages);
+            stocked += u64::from(slot.messages > 0);
+            assert!(slot.arenas() <= store.capacity.mailbox_arenas_max, "within its cap");
+            assert_eq!(slot.pinned, 0);
+            let mailbox = store.find(&MailboxName::from_stored(slot.name())).unwrap();
+            let mut body_arenas = 0;
+            for (number, (at, header)) in store.headers(mailbox).enumerate() {
+                let mut envelope = vec![0; header.envelope_bytes as usize];
+                store.pool.read(store.pool.skip(at, HEADER_BYTES), &mut envelope);
+                assert!(header.is_whole(&envelope), "the checksum holds");
+                assert!(number > 0 || !header.is(DELETED), "the oldest record is of live mail");
+                if header.body_head != Header::INLINE && !header.is(DELETED) {
+                    *references.entry(header.body_head).or_default() += 1;
+                    let at = Position::start_of(header.body_head);
+                    body_arenas += store.pool.read_value::<BodyHeader>(at).0.chain.arenas();
+                }
+            }
+            assert_eq!(slot.body_arenas, body_arenas);
+        }
+        for (head, count) in references {
+            let body: BodyHeader = store.pool.read_value(Position::start_of(head)).0;
+            assert_eq!(body.references, count, "a long message counts who refers to it");
+            owned += body.chain.arenas();
+        }
+        let drafts: u32 =
+            self.drafts.iter().filter_map(|draft| draft.draft.as_ref()).map(Draft::arenas).sum();
+        assert_eq!(figures.arenas_drafts, drafts);
+        assert!(drafts <= store.capacity.draft_arenas_max, "drafts keep to their share");
+        assert_eq!(owned + drafts + figures.arenas_free, figures.arenas, "every arena, once");
+        assert_eq!(figures.messages, messages);
+        assert_eq!(figures.mailboxes, stocked);
+        assert_eq!(figures.committed, messages + figures.lost.total(), "no removal is silent");
+    }
+}
+
+/// The mailboxes that had no mail in between, and when they last had.
+fn untouched<'a>(
+    before: &'a [Option<(u64, u64)>],
+    after: &'a [Option<(u64, u64)>],
+) -> impl Iterator<Item = (u64, &'static str)> + 'a {
+    before.iter().zip(after).zip(NAMES).filter_map(|((before, after), name)| {
+        let (before, after) = ((*before)?.0, (*after)?.0);
+        (before == after).then_some((after, name))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #[test]
+    fn the_store_does_what_the_plain_model_does(steps in proptest::collection::vec(step(), 1..120)) {
+        let mut world = World::new();
+        for step in steps {
+            world.checked_step(step);
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_new_mailboxes_evicts_by_both_rules_and_the_model_agrees() {
+    let mut world = World::new();
+    for round in 0..200 {
+        world.checked_step(Step::Deliver(round % 6, 4_000 * (round % 9)));
+        world.checked_step(Step::Deliver(1, MESSAGE_BYTES));
+    }
+    let lost = world.store.figures().lost;
+    assert!(lost.memory_full > 0 && lost.mailbox_full > 0, "{lost:?}");
+}

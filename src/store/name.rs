@@ -1,0 +1,202 @@
+//! Which mailbox an address means. Not here: whether an address is well formed (`smtp::address`).
+
+use std::fmt;
+
+use crate::limits::NAME_BYTES_MAX;
+
+/// How addresses are turned into the names of mailboxes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// One mailbox for each lower-cased local-part with its `+tag` cut, whatever the domain.
+    #[default]
+    Local,
+    /// One mailbox for each lower-cased whole address.
+    Full,
+}
+
+/// The canonical name of a mailbox: UTF-8 without control characters, 1 to [`NAME_BYTES_MAX`]
+/// bytes. It lives in place, so that naming a mailbox allocates nothing.
+#[derive(Clone, Copy)]
+pub struct MailboxName {
+    bytes: [u8; NAME_BYTES_MAX],
+    len: usize,
+}
+
+impl MailboxName {
+    /// The mailbox that `text` means: a whole address as it stood between `<` and `>` or, when it
+    /// has no `@`, a local-part by itself.
+    ///
+    /// None if nothing is left of it, if it holds control characters or is not UTF-8, or if the
+    /// name would be longer than [`NAME_BYTES_MAX`].
+    #[must_use]
+    pub fn of(text: &[u8], naming: Naming) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        // A domain holds no '@', and a quoted local-part may: the last one divides.
+        let (local_part, domain) = match text.rsplit_once('@') {
+            Some((local_part, domain)) if !domain.ends_with('"') => (local_part, Some(domain)),
+            _ => (text, None),
+        };
+        let mut name = Self { bytes: [0; NAME_BYTES_MAX], len: 0 };
+        name.push_local_part(local_part)?;
+        match naming {
+            Naming::Local => name.cut_tag(),
+            Naming::Full => {
+                if let Some(domain) = domain {
+                    name.push('@')?;
+                    name.push_lower_case(domain.strip_suffix('.').unwrap_or(domain))?;
+                }
+            }
+        }
+        (name.len > 0).then_some(name)
+    }
+
+    /// The name of exactly these bytes, which were the bytes of a name before.
+    pub(crate) fn from_stored(stored: &[u8]) -> Self {
+        let len = stored.len().min(NAME_BYTES_MAX);
+        let mut bytes = [0; NAME_BYTES_MAX];
+        bytes[..len].copy_from_slice(&stored[..len]);
+        Self { bytes, len }
+    }
+
+    /// The name as bytes of UTF-8.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// Without its quotes and backslashes (RFC 5321 section 4.1.2: the quoted form and the plain
+    /// one mean the same), and in lower case.
+    fn push_local_part(&mut self, local_part: &str) -> Option<()> {
+        let quoted = local_part.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let Some(quoted) = quoted else { return self.push_lower_case(local_part) };
+        let mut characters = quoted.chars();
+        while let Some(character) = characters.next() {
+            let meant = if character == '\\' { characters.next()? } else { character };
+            self.push_lower_case(meant.encode_utf8(&mut [0; 4]))?;
+        }
+        Some(())
+    }
+
+    fn push_lower_case(&mut self, text: &str) -> Option<()> {
+        text.chars().flat_map(char::to_lowercase).try_for_each(|character| self.push(character))
+    }
+
+    fn push(&mut self, character: char) -> Option<()> {
+        if character.is_control() {
+            return None;
+        }
+        let end = self.len + character.len_utf8();
+        character.encode_utf8(self.bytes.get_mut(self.len..end)?);
+        self.len = end;
+        Some(())
+    }
+
+    /// A tag needs something in front of it: `+1@example.com` keeps its plus.
+    fn cut_tag(&mut self) {
+        if let Some(plus) = memchr::memchr(b'+', self.as_bytes()).filter(|&plus| plus > 0) {
+            self.len = plus;
+        }
+    }
+}
+
+impl PartialEq for MailboxName {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for MailboxName {}
+
+impl fmt::Display for MailboxName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for MailboxName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "MailboxName({:?})", self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn named(text: &str, naming: Naming) -> Option<String> {
+        MailboxName::of(text.as_bytes(), naming).map(|name| name.to_string())
+    }
+
+    #[test]
+    fn local_naming_folds_case_cuts_the_tag_and_forgets_the_domain() {
+        for (text, name) in [
+            ("bob", Some("bob")),
+            ("Bob@Example.com", Some("bob")),
+            ("bob+tag@example.com", Some("bob")),
+            ("bob+a+b", Some("bob")),
+            ("+tag@example.com", Some("+tag")),
+            ("\"Bob Smith\"@example.com", Some("bob smith")),
+            ("\"a\\\"b\"@example.com", Some("a\"b")),
+            ("\"a@b\"@example.com", Some("a@b")),
+            ("\"a@b\"", Some("a@b")),
+            ("\"bob\"@[127.0.0.1]", Some("bob")),
+            ("JÖRG@example.com", Some("jörg")),
+            ("\"\"@example.com", None),
+            ("@example.com", None),
+            ("", None),
+            ("a\rb@example.com", None),
+        ] {
+            assert_eq!(named(text, Naming::Local).as_deref(), name, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn full_naming_keeps_the_whole_address() {
+        for (text, name) in [
+            ("Bob+Tag@Example.COM", Some("bob+tag@example.com")),
+            ("bob@example.com.", Some("bob@example.com")),
+            ("\"a@b\"@example.com", Some("a@b@example.com")),
+            ("postmaster", Some("postmaster")),
+        ] {
+            assert_eq!(named(text, Naming::Full).as_deref(), name, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_does_not_fit_is_none() {
+        assert!(MailboxName::of(&[b'a'; NAME_BYTES_MAX], Naming::Local).is_some());
+        assert!(MailboxName::of(&[b'a'; NAME_BYTES_MAX + 1], Naming::Local).is_none());
+        // Lower case can be longer: U+0130 takes two bytes, and its lower case three.
+        let grows = "\u{130}".repeat(NAME_BYTES_MAX / 2);
+        assert!(MailboxName::of(grows.as_bytes(), Naming::Local).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_name_a_mailbox_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            for naming in [Naming::Local, Naming::Full] {
+                if let Some(name) = MailboxName::of(&bytes, naming) {
+                    prop_assert!(!name.as_str().is_empty());
+                    prop_assert!(!name.as_str().chars().any(char::is_control));
+                }
+            }
+        }
+
+        #[test]
+        fn quoting_changes_no_name(local_part in "[a-zA-Z0-9.]{1,20}(\\+[a-z]{1,5})?") {
+            for naming in [Naming::Local, Naming::Full] {
+                let plain = named(&format!("{local_part}@example.com"), naming);
+                let quoted = named(&format!("\"{local_part}\"@example.com"), naming);
+                prop_assert_eq!(plain, quoted);
+            }
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! One message as it lies in a mailbox's log: a header, the envelope, and the message itself or
+//! where it is. Not here: the log as a whole (`log`).
+//!
+//! ```text
+//! record    [ header: 88 bytes | envelope | message, if it is short ]
+//! envelope  [ u16 length | helo ] [ u16 length | reverse-path ] [ u16 length | forward-path ] ...
+//! body      [ references, arenas, tail | message ... ]     a long message's own chain
+//! ```
+//!
+//! A long message lies in a chain of its own, which the records of all its recipients refer to
+//! and count: it is copied once, whoever it is for, and given back at once, however long it is.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use bytemuck::{Pod, Zeroable};
+
+use super::StorePool;
+use super::pool::Chain;
+use crate::clock::Now;
+use crate::limits::{
+    ARENA_BYTES, BODY_INLINE_BYTES_MAX, ENVELOPE_BYTES_MAX, HELO_BYTES_MAX, PATH_BYTES_MAX,
+};
+
+/// Marks the start of a record, for whoever reads a pool that he did not write.
+const MAGIC: u32 = u32::from_le_bytes(*b"mail");
+
+/// The length of a record's header.
+pub(super) const HEADER_BYTES: usize = size_of::<Header>();
+
+/// The most arenas that one record can take of its log: it may start anywhere in its first.
+pub(super) const RECORD_ARENAS_MAX: usize =
+    (HEADER_BYTES + ENVELOPE_BYTES_MAX + BODY_INLINE_BYTES_MAX).div_ceil(ARENA_BYTES) + 1;
+
+/// The bit of [`Header::flags`] for a message that somebody has opened.
+pub(super) const SEEN: u32 = 1;
+/// The bit of [`Header::flags`] for a message that was deleted; its record waits to be the oldest.
+pub(super) const DELETED: u32 = 2;
+
+const EXTENDED: u32 = 1;
+const UTF8: u32 = 2;
+
+/// How a message came in: what its Received line says after `with` (RFC 5321 section 4.4, RFC
+/// 6531 section 4.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Protocol {
+    /// The client said EHLO.
+    pub extended: bool,
+    /// The client asked for SMTPUTF8.
+    pub utf8: bool,
+}
+
+/// Who sent a message, and when: what its envelope keeps beside the paths.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// What the client called itself; cut at [`HELO_BYTES_MAX`].
+    pub helo: &'a [u8],
+    /// Where it connected from.
+    pub source: IpAddr,
+    /// How it spoke.
+    pub protocol: Protocol,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(super) struct Header {
+    magic: u32,
+    /// CRC-32 of the header, with this field and `flags` zero, and of the envelope.
+    checksum: u32,
+    pub(super) sequence: u64,
+    pub(super) received_monotonic_ms: u64,
+    pub(super) received_unix_ms: u64,
+    /// The length of the whole record: where the next one starts.
+    pub(super) record_bytes: u32,
+    pub(super) envelope_bytes: u32,
+    pub(super) body_bytes: u32,
+    /// The first arena of the message's own chain, or [`Header::INLINE`].
+    pub(super) body_head: u32,
+    source: [u8; 16],
+    protocol: u32,
+    pub(super) flags: u32,
+    reserved: [u32; 4],
+}
+
+const _: () = assert!(size_of::<Header>() == 88);
+
+impl Header {
+    /// The value of `body_head` for a message that lies in its record.
+    pub(super) const INLINE: u32 = u32::MAX;
+    /// Where in a header its flags are.
+    pub(super) const FLAGS_OFFSET: usize = std::mem::offset_of!(Header, flags);
+
+    pub(super) fn new(
+        sequence: u64,
+        now: Now,
+        client: &Client<'_>,
+        envelope: &[u8],
+        body_bytes: u32,
+        body_head: u32,
+    ) -> Self {
+        let inline_bytes = if body_head == Self::INLINE { body_bytes } else { 0 };
+        let mut header = Self {
+            magic: MAGIC,
+            checksum: 0,
+            sequence,
+            received_monotonic_ms: now.monotonic_ms,
+            received_unix_ms: now.unix_ms,
+            record_bytes: HEADER_BYTES as u32 + envelope.len() as u32 + inline_bytes,
+            envelope_bytes: envelope.len() as u32,
+            body_bytes,
+            body_head,
+            source: mapped(client.source).octets(),
+            protocol: u32::from(client.protocol.extended) * EXTENDED
+                + u32::from(client.protocol.utf8) * UTF8,
+            flags: 0,
+            reserved: [0; 4],
+        };
+        header.checksum = header.checksum_with(envelope);
+        header
+    }
+
+    /// Whether this is the header that was written with this envelope. In a pool that only this
+    /// process has written it always is; a pool read again after a kill will have to be asked.
+    #[cfg(test)]
+    pub(super) fn is_whole(&self, envelope: &[u8]) -> bool {
+        self.magic == MAGIC && self.checksum == self.checksum_with(envelope)
+    }
+
+    pub(super) fn is(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
+
+    pub(super) fn source(&self) -> IpAddr {
+        Ipv6Addr::from(self.source).to_canonical()
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        Protocol { extended: self.protocol & EXTENDED != 0, utf8: self.protocol & UTF8 != 0 }
+    }
+
+    fn checksum_with(&self, envelope: &[u8]) -> u32 {
+        let fixed = Self { checksum: 0, flags: 0, ..*self };
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(bytemuck::bytes_of(&fixed));
+        hasher.update(envelope);
+        hasher.finalize()
+    }
+}
+
+fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    }
+}
+
+/// What stands first in the chain of a long message.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(super) struct BodyHeader {
+    /// The chain itself: its first arena holds this.
+    pub(super) chain: Chain,
+    /// How many records refer to it.
+    pub(super) references: u32,
+}
+
+impl BodyHeader {
+    /// How many arenas more it takes to put so many bytes behind a chain that starts with this.
+    pub(super) fn arenas_for(chain: &Chain, bytes: usize) -> u32 {
+        let header = if chain.is_empty() { BODY_HEADER_BYTES } else { 0 };
+        StorePool::arenas_for(chain, header + bytes)
+    }
+}
+
+/// The length of a [`BodyHeader`].
+pub(super) const BODY_HEADER_BYTES: usize = size_of::<BodyHeader>();
+
+/// Who a message is from and for, as its client said it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// What the client called itself.
+    pub helo: Vec<u8>,
+    /// Where bounces go; empty for the null reverse-path.
+    pub reverse_path: Vec<u8>,
+    /// The forward-paths that meant this mailbox, in their order; at least one.
+    pub forward_paths: Vec<Vec<u8>>,
+}
+
+impl Envelope {
+    pub(super) fn decode(bytes: &[u8]) -> Self {
+        let mut strings = Strings(bytes).map(<[u8]>::to_vec);
+        Self {
+            helo: strings.next().unwrap_or_default(),
+            reverse_path: strings.next().unwrap_or_default(),
+            forward_paths: strings.collect(),
+        }
+    }
+}
+
+/// Starts an envelope in `into`, which has room for it since start.
+pub(super) fn begin_envelope(into: &mut Vec<u8>, helo: &[u8], reverse_path: &[u8]) {
+    into.clear();
+    push_string(into, &helo[..helo.len().min(HELO_BYTES_MAX)]);
+    push_string(into, &reverse_path[..reverse_path.len().min(PATH_BYTES_MAX)]);
+}
+
+/// Adds a forward-path, unless so many addresses meant this mailbox that the envelope is full.
+pub(super) fn push_forward_path(into: &mut Vec<u8>, forward_path: &[u8]) {
+    if into.len() + size_of::<u16>() + forward_path.len() <= ENVELOPE_BYTES_MAX {
+        push_string(into, forward_path);
+    }
+}
+
+/// Appends a string behind its length.
+pub(super) fn push_string(into: &mut Vec<u8>, string: &[u8]) {
+    into.extend_from_slice(&(string.len() as u16).to_le_bytes());
+    into.extend_from_slice(string);
+}
+
+/// Strings that were written by [`push_string`].
+pub(super) struct Strings<'a>(pub(super) &'a [u8]);
+
+impl<'a> Iterator for Strings<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (length, rest) = self.0.split_first_chunk()?;
+        let (string, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        self.0 = rest;
+        Some(string)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> Client<'static> {
+        let protocol = Protocol { extended: true, utf8: false };
+        Client { helo: b"client.example", source: [192, 0, 2, 1].into(), protocol }
+    }
+
+    #[test]
+    fn a_header_knows_its_own_envelope_and_no_other() {
+        let mut envelope = Vec::new();
+        begin_envelope(&mut envelope, b"client.example", b"");
+        push_forward_path(&mut envelope, b"bob@example.com");
+        let now = Now { monotonic_ms: 7, unix_ms: 8 };
+        let mut header = Header::new(5, now, &client(), &envelope, 100, Header::INLINE);
+        header.flags = SEEN;
+        assert!(header.is_whole(&envelope));
+        assert!(!header.is_whole(&envelope[1..]));
+        assert!(!Header { sequence: 6, ..header }.is_whole(&envelope));
+        assert_eq!(header.source(), IpAddr::from([192, 0, 2, 1]));
+        assert_eq!(header.protocol(), client().protocol);
+        let decoded = Envelope::decode(&envelope);
+        assert_eq!(decoded.helo, b"client.example");
+        assert_eq!(decoded.reverse_path, b"");
+        assert_eq!(decoded.forward_paths, [b"bob@example.com"]);
+    }
+
+    #[test]
+    fn an_envelope_never_outgrows_its_bound() {
+        let mut envelope = Vec::new();
+        let path = [b'a'; PATH_BYTES_MAX];
+        begin_envelope(&mut envelope, &[b'h'; 2 * HELO_BYTES_MAX], &path);
+        for _ in 0..100 {
+            push_forward_path(&mut envelope, &path);
+        }
+        assert!(envelope.len() <= ENVELOPE_BYTES_MAX);
+        assert!(!Envelope::decode(&envelope).forward_paths.is_empty());
+    }
+}

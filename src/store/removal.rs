@@ -1,0 +1,181 @@
+//! How mail leaves: evicted for room, expired for age, deleted because somebody asked. Each
+//! mailbox counts what it lost and why. Not here: when to sweep, which the server's timer says.
+
+use super::pool::Position;
+use super::reading::{Mailbox, Missing};
+use super::record::{BodyHeader, DELETED, Header, SEEN};
+use super::{MessageId, Refusal, Store, StorePool, slots_mut};
+use crate::clock::Now;
+
+/// The rule that takes a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    MailboxFull,
+    MemoryFull,
+    Expired,
+    Deleted,
+}
+
+impl Store {
+    /// Deletes a message. Its bytes are free once no older message of the mailbox is left, those of
+    /// a long one at once.
+    ///
+    /// # Errors
+    /// [`Missing`] if it is not there.
+    pub fn delete(&mut self, mailbox: Mailbox, id: MessageId, now: Now) -> Result<(), Missing> {
+        let message = self.message(mailbox, id, now)?;
+        let header: Header = self.pool.read_value(message.record).0;
+        if message.record == self.slot(id.slot).log.start() {
+            self.remove_oldest(id.slot, Cause::Deleted);
+            return Ok(());
+        }
+        self.release_body(id.slot, &header);
+        self.set_flags(message.record, header.flags | DELETED);
+        self.slot_mut(id.slot).messages -= 1;
+        self.count(id.slot, Cause::Deleted, 1);
+        Ok(())
+    }
+
+    /// Deletes all messages of a mailbox, and says how many there were.
+    pub fn purge(&mut self, mailbox: Mailbox) -> u32 {
+        let Some(slot) = self.mailbox_slot(mailbox) else { return 0 };
+        let messages = slot.messages;
+        self.remove_all(mailbox.slot, Cause::Deleted);
+        messages
+    }
+
+    /// Says whether somebody has opened a message.
+    ///
+    /// # Errors
+    /// [`Missing`] if it is not there.
+    pub fn mark_seen(
+        &mut self,
+        mailbox: Mailbox,
+        id: MessageId,
+        seen: bool,
+        now: Now,
+    ) -> Result<(), Missing> {
+        let message = self.message(mailbox, id, now)?;
+        let flags = self.pool.read_value::<Header>(message.record).0.flags;
+        self.set_flags(message.record, if seen { flags | SEEN } else { flags & !SEEN });
+        Ok(())
+    }
+
+    /// Removes what has expired from the next `slots_max` mailboxes, round and round.
+    pub fn sweep(&mut self, now: Now, slots_max: u32) {
+        let used = self.directory.used();
+        for _ in 0..slots_max.min(used) {
+            self.swept = if self.swept + 1 < used { self.swept + 1 } else { 0 };
+            while self.slot(self.swept).messages > 0
+                && self.has_expired(&self.oldest(self.swept), now)
+            {
+                self.remove_oldest(self.swept, Cause::Expired);
+            }
+        }
+    }
+
+    /// Whether a message is past its time-to-live.
+    pub(super) fn has_expired(&self, header: &Header, now: Now) -> bool {
+        let age_ms = now.monotonic_ms.saturating_sub(header.received_monotonic_ms);
+        self.capacity.ttl_ms.is_some_and(|ttl_ms| age_ms >= ttl_ms)
+    }
+
+    /// Evicts until so many arenas are free: from the mailbox that has gone longest without mail,
+    /// its oldest message first.
+    pub(super) fn make_room(&mut self, arenas: u32) -> Result<(), Refusal> {
+        while self.pool.free_arenas() < arenas {
+            let oldest = self.directory.oldest_stocked().ok_or(Refusal::DraftsFull)?;
+            self.remove_oldest(oldest, Cause::MemoryFull);
+        }
+        Ok(())
+    }
+
+    /// Evicts a mailbox's own oldest messages until one more fits under its caps.
+    pub(super) fn make_room_in_mailbox(
+        &mut self,
+        index: u32,
+        record_bytes: usize,
+        body_arenas: u32,
+    ) {
+        loop {
+            let slot = self.slot(index);
+            let arenas =
+                slot.arenas() + StorePool::arenas_for(&slot.log, record_bytes) + body_arenas;
+            let fits = slot.messages < self.capacity.messages_per_mailbox
+                && arenas <= self.capacity.mailbox_arenas_max;
+            if fits || slot.messages == 0 {
+                return;
+            }
+            self.remove_oldest(index, Cause::MailboxFull);
+        }
+    }
+
+    pub(super) fn remove_all(&mut self, index: u32, cause: Cause) {
+        while self.slot(index).messages > 0 {
+            self.remove_oldest(index, cause);
+        }
+    }
+
+    /// Removes the oldest message of a mailbox that has mail, and the records behind it that only
+    /// waited for it to go.
+    fn remove_oldest(&mut self, index: u32, cause: Cause) {
+        let header = self.oldest(index);
+        self.release_body(index, &header);
+        self.slot_mut(index).messages -= 1;
+        self.count(index, cause, 1);
+        let mut log = self.slot(index).log;
+        self.pool.drop_front(&mut log, header.record_bytes as usize);
+        while !log.is_empty() {
+            let header: Header = self.pool.read_value(log.start()).0;
+            if !header.is(DELETED) {
+                break;
+            }
+            self.pool.drop_front(&mut log, header.record_bytes as usize);
+        }
+        let slot = self.slot_mut(index);
+        slot.log = log;
+        if slot.messages == 0 {
+            self.directory.emptied(slots_mut(&mut self.pool), index);
+            self.figures.mailboxes -= 1;
+        }
+    }
+
+    fn oldest(&self, index: u32) -> Header {
+        self.pool.read_value(self.slot(index).log.start()).0
+    }
+
+    /// Lets go of a long message's own chain, which is free once no record refers to it.
+    fn release_body(&mut self, index: u32, header: &Header) {
+        if header.body_head == Header::INLINE {
+            return;
+        }
+        let start = Position::start_of(header.body_head);
+        let mut body: BodyHeader = self.pool.read_value(start).0;
+        self.slot_mut(index).body_arenas -= body.chain.arenas();
+        body.references -= 1;
+        if body.references == 0 {
+            self.pool.free(body.chain);
+        } else {
+            self.pool.overwrite(start, bytemuck::bytes_of(&body));
+        }
+    }
+
+    fn set_flags(&mut self, record: Position, flags: u32) {
+        let at = self.pool.skip(record, Header::FLAGS_OFFSET);
+        self.pool.overwrite(at, &flags.to_ne_bytes());
+    }
+
+    fn count(&mut self, index: u32, cause: Cause, messages: u64) {
+        let of_all = &mut self.figures.lost;
+        self.figures.messages -= messages;
+        let of_one = &mut slots_mut(&mut self.pool)[index as usize].lost;
+        for lost in [of_all, of_one] {
+            *match cause {
+                Cause::MailboxFull => &mut lost.mailbox_full,
+                Cause::MemoryFull => &mut lost.memory_full,
+                Cause::Expired => &mut lost.expired,
+                Cause::Deleted => &mut lost.deleted,
+            } += messages;
+        }
+    }
+}
