@@ -1,1 +1,121 @@
-//! To come.
+//! What is counted: plain numbers that one thread adds to, so that counting costs next to nothing,
+//! and the form in which they are shown. Not here: how they are written out (`http`), or what the
+//! store counts of itself (`store::Figures`).
+
+/// One line of the metrics. Samples of one name stand next to each other in a list of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The metric's name, `mailfly_…`; a counter's gets its `_total` when it is written.
+    pub name: &'static str,
+    /// What it counts, in a few words.
+    pub help: &'static str,
+    /// Whether it can go down.
+    pub kind: Kind,
+    /// What tells this sample from others of the same name: a label's name and its value.
+    pub label: Option<(&'static str, &'static str)>,
+    /// The value now.
+    pub value: u64,
+}
+
+/// The kind of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows while the process lives.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// What the server has done since it started, and what it has open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// SMTP sessions that were begun.
+    pub smtp_connections: u64,
+    /// SMTP sessions that are open.
+    pub smtp_connections_open: u64,
+    /// SMTP sessions that were closed because their peer said nothing for too long.
+    pub smtp_timeouts: u64,
+    /// Messages that were acknowledged, each once, whoever it was for.
+    pub messages: u64,
+    /// The bytes of those messages, as they were sent.
+    pub message_bytes: u64,
+    /// Refusals because drafts held all that they may.
+    pub refused_drafts_full: u64,
+    /// Recipients past the most that a message may have.
+    pub refused_recipients: u64,
+    /// Messages longer than the longest.
+    pub refused_too_long: u64,
+    /// Commands that were answered as bad requests.
+    pub faults: u64,
+    /// HTTP connections that were begun.
+    pub http_connections: u64,
+    /// HTTP connections that are open.
+    pub http_connections_open: u64,
+    /// HTTP connections that were refused because there were too many.
+    pub http_connections_refused: u64,
+}
+
+impl Metrics {
+    /// All of them, to be shown.
+    #[must_use]
+    pub fn samples(&self) -> Vec<Sample> {
+        let refused = |reason, value| {
+            Sample::counter("mailfly_smtp_refusals", "What was refused, by the reason.", value)
+                .labelled("reason", reason)
+        };
+        let connections = |service, value| {
+            Sample::counter("mailfly_connections", "Connections that were accepted.", value)
+                .labelled("service", service)
+        };
+        let open = |service, value| {
+            Sample::gauge("mailfly_connections_open", "Connections that are open.", value)
+                .labelled("service", service)
+        };
+        vec![
+            connections("smtp", self.smtp_connections),
+            connections("http", self.http_connections),
+            open("smtp", self.smtp_connections_open),
+            open("http", self.http_connections_open),
+            Sample::counter(
+                "mailfly_http_connections_refused",
+                "HTTP connections that were refused because there were too many.",
+                self.http_connections_refused,
+            ),
+            Sample::counter(
+                "mailfly_smtp_timeouts",
+                "Sessions that were closed because their peer said nothing for too long.",
+                self.smtp_timeouts,
+            ),
+            Sample::counter("mailfly_smtp_messages", "Messages acknowledged.", self.messages),
+            Sample::counter(
+                "mailfly_smtp_message_bytes",
+                "Bytes of the messages acknowledged.",
+                self.message_bytes,
+            ),
+            Sample::counter("mailfly_smtp_faults", "Bad requests.", self.faults),
+            refused("drafts_full", self.refused_drafts_full),
+            refused("too_many_recipients", self.refused_recipients),
+            refused("message_too_long", self.refused_too_long),
+        ]
+    }
+}
+
+impl Sample {
+    /// A number that only grows.
+    #[must_use]
+    pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, help, kind: Kind::Counter, label: None, value }
+    }
+
+    /// A number that goes up and down.
+    #[must_use]
+    pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { kind: Kind::Gauge, ..Self::counter(name, help, value) }
+    }
+
+    /// The same with a label.
+    #[must_use]
+    pub fn labelled(self, name: &'static str, value: &'static str) -> Self {
+        Self { label: Some((name, value)), ..self }
+    }
+}
