@@ -1,1 +1,133 @@
-//! To come.
+//! The reactor: one thread, one poll, any number of connections up to a cap, and a [`Protocol`]
+//! that says what they mean. It knows sockets, readiness, buffers and time; it knows no SMTP and
+//! no HTTP, and tests drive it with an echo.
+//!
+//! ```text
+//!          ┌──────────────────────────────── a turn ────────────────────────────────┐
+//!   poll ──┤ until the next timer, or not at all while work is left over            │
+//!  clock   │ read once; everything below is told the time                           │
+//!  events  │ set readiness bits and queue the connection, nothing else              │
+//!  queue   │ visit each: recv → received() → one send; a budget of bytes, then the  │
+//!          │ next; whoever is stopped keeps its bits and stays queued               │
+//!  accept  │ a bounded batch, after the old work; rests when there is no room       │
+//!  timers  │ a bounded number                                                       │
+//!  free    │ closed slots last, so that nothing stale meets a reused slot           │
+//!          └────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! A round trip is one recv and one send, whatever arrives and however many replies it makes; a
+//! connection is registered once, and never changed or deregistered. All memory is taken when the
+//! [`Reactor`] is made.
+//!
+//! What a peer makes wait, waits in a fixed spill: replies that it does not read, and input that
+//! the protocol cannot use yet. While replies wait, nothing is read.
+
+mod connection;
+mod listener;
+mod reactor;
+mod spill;
+pub mod timers;
+
+use std::net::SocketAddr;
+
+pub use listener::{Bound, ListenerId};
+pub use reactor::{Reactor, Sizes, Turn};
+
+use crate::clock::Now;
+use crate::output::Output;
+
+/// What connections mean: one value for all of them, which the reactor calls with bytes and the
+/// time. It never sees a socket, and cannot block.
+pub trait Protocol {
+    /// What the protocol remembers of one connection. It lives in the reactor's table.
+    type Connection;
+
+    /// A peer came in. What is put in `output` is sent at once: a banner, or why it is refused.
+    fn connected(
+        &mut self,
+        listener: ListenerId,
+        peer: SocketAddr,
+        now: Now,
+        output: &mut Output,
+    ) -> Admission<Self::Connection>;
+
+    /// Bytes arrived: `input` is everything that was not consumed yet, oldest first, in one piece,
+    /// and never empty. Replies go to `output`.
+    fn received(
+        &mut self,
+        connection: &mut Self::Connection,
+        input: &[u8],
+        now: Now,
+        output: &mut Output,
+    ) -> Progress;
+
+    /// By when the connection has waited too long, in monotonic milliseconds, if a byte last
+    /// moved between it and its peer at `moved_ms`; [`timers::NEVER`] if it may wait for ever.
+    ///
+    /// Asked after each visit and when a timer fires, so that it should be an addition or two.
+    /// Until it moves by more than the timers' grain, a later deadline costs nothing.
+    fn deadline_ms(&self, connection: &Self::Connection, moved_ms: u64) -> u64;
+
+    /// The deadline has passed. Not asked while replies are unsent, when there is no way to say
+    /// anything and the connection is just closed. Going on takes a later deadline.
+    fn expired(&mut self, connection: &mut Self::Connection, now: Now, output: &mut Output)
+    -> Then;
+
+    /// The connection is over, for whatever reason. Comes exactly once for each that was accepted.
+    fn disconnected(&mut self, connection: Self::Connection, now: Now);
+
+    /// A response, or what is left of one, that the protocol keeps itself because it is long: it
+    /// is sent after what is in the output, and nothing is received before all of it has left.
+    fn held_output<'a>(&'a self, _connection: &'a Self::Connection) -> &'a [u8] {
+        &[]
+    }
+
+    /// The first `bytes` of the held output have left.
+    fn held_output_sent(&mut self, _connection: &mut Self::Connection, _bytes: usize) {}
+
+    /// The server shuts down: told once to each connection, when it has no replies unsent.
+    /// [`Then::Close`] ends it after what was put in `output`; others may go on until the
+    /// reactor's drain is over, and it is up to the protocol to close them when they are done.
+    fn draining(
+        &mut self,
+        _connection: &mut Self::Connection,
+        _now: Now,
+        _output: &mut Output,
+    ) -> Then {
+        Then::Close
+    }
+
+    /// Comes about every [`PROTOCOL_TICK_MS`](crate::limits::PROTOCOL_TICK_MS), for sweeps.
+    fn tick(&mut self, _now: Now) {}
+}
+
+/// Whether a peer may stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission<C> {
+    /// It may.
+    Accept(C),
+    /// It is sent away, after what was put in the output.
+    Refuse,
+}
+
+/// How far the protocol got with its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many bytes of the input it is done with. The rest is presented again.
+    pub consumed: usize,
+    /// What it wants next.
+    pub then: Then,
+}
+
+/// What a protocol wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// More input: what it did not consume is the beginning of something. Input that fills the
+    /// whole read buffer and is still not enough closes the connection.
+    Continue,
+    /// Its output sent, and after that the rest of its input again: the output was full, or holds
+    /// something that has to leave first. Without any progress this closes the connection.
+    Flush,
+    /// To close, when its output has been sent.
+    Close,
+}

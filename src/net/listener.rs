@@ -1,0 +1,173 @@
+//! Where peers come in: sockets that are bound first and listen later, and the rest that
+//! accepting takes when no connection could be held. Not here: what becomes of a peer that came
+//! in (`reactor`).
+
+use std::io;
+use std::net::SocketAddr;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::limits::{ACCEPT_REST_MS, LISTEN_BACKLOG};
+
+/// Which listener a peer came in by: the order in which the reactor was given them, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ListenerId(pub usize);
+
+/// A socket that holds its address but takes no peers yet, so that a server can see that it gets
+/// all of its addresses before it answers at any of them.
+#[derive(Debug)]
+pub struct Bound {
+    socket: Socket,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Takes an address. An IPv6 one takes IPv6 peers only, also the wildcard; port 0 becomes a
+    /// free one.
+    ///
+    /// # Errors
+    /// What the kernel says: the address is taken, not of this machine, or a privileged port.
+    pub fn new(address: SocketAddr) -> io::Result<Self> {
+        let kind = Type::STREAM.nonblocking().cloexec();
+        let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+        // Or a restart would have to wait for the old connections' TIME_WAIT.
+        socket.set_reuse_address(true)?;
+        // Inherited by every connection, so that it costs no call for each.
+        socket.set_tcp_nodelay(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&address.into())?;
+        let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Self { socket, address })
+    }
+
+    /// The address that it got, its port included.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// The listeners, and whether they may be asked.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    listeners: Vec<Listener>,
+    /// Until when nothing is accepted.
+    rest_until_ms: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    socket: TcpListener,
+    /// Whether peers may be waiting. Edges come once, so this stays until accepting finds none.
+    ready: bool,
+}
+
+/// What came of asking a listener for a peer.
+pub(super) enum Accepted {
+    Peer(TcpStream, SocketAddr),
+    /// That one was gone before it was accepted.
+    Lost,
+    /// Nobody waits, or accepting rests from now on.
+    Nobody,
+}
+
+impl Listeners {
+    pub(super) fn none() -> Self {
+        Self { listeners: Vec::new(), rest_until_ms: None }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.listeners.len()
+    }
+
+    /// Takes peers at an address from now on.
+    pub(super) fn listen(
+        &mut self,
+        bound: Bound,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<ListenerId> {
+        bound.socket.listen(LISTEN_BACKLOG)?;
+        let mut socket = TcpListener::from_std(bound.socket.into());
+        registry.register(&mut socket, token, Interest::READABLE)?;
+        self.listeners.push(Listener { socket, ready: false });
+        Ok(ListenerId(self.listeners.len() - 1))
+    }
+
+    pub(super) fn close(&mut self) {
+        self.listeners.clear();
+    }
+
+    pub(super) fn note_ready(&mut self, listener: ListenerId) {
+        if let Some(listener) = self.listeners.get_mut(listener.0) {
+            listener.ready = true;
+        }
+    }
+
+    /// Nothing is accepted until then, unless [`end_rest`](Self::end_rest) says otherwise.
+    pub(super) fn rest(&mut self, until_ms: u64) {
+        self.rest_until_ms = Some(until_ms);
+    }
+
+    /// There is room again.
+    pub(super) fn end_rest(&mut self) {
+        self.rest_until_ms = None;
+    }
+
+    /// When accepting has something to do: none while nobody waits.
+    pub(super) fn next_ms(&self) -> Option<u64> {
+        let ready = self.listeners.iter().any(|listener| listener.ready);
+        ready.then_some(self.rest_until_ms.unwrap_or(0))
+    }
+
+    /// Whether a peer may be waiting and may be taken.
+    pub(super) fn is_ready(&self, listener: ListenerId, now_ms: u64) -> bool {
+        self.listeners.get(listener.0).is_some_and(|listener| listener.ready)
+            && self.rest_until_ms.is_none_or(|until_ms| until_ms <= now_ms)
+    }
+
+    pub(super) fn accept(&mut self, listener: ListenerId, now_ms: u64) -> Accepted {
+        let Some(Listener { socket, ready }) = self.listeners.get_mut(listener.0) else {
+            return Accepted::Nobody;
+        };
+        match socket.accept() {
+            Ok((stream, peer)) => Accepted::Peer(stream, peer),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                *ready = false;
+                Accepted::Nobody
+            }
+            Err(error) if is_the_peers(&error) => Accepted::Lost,
+            // No descriptors, no memory, or something that was never seen: either way, asking
+            // again at once would only spin.
+            Err(_) => {
+                self.rest(now_ms + ACCEPT_REST_MS);
+                Accepted::Nobody
+            }
+        }
+    }
+}
+
+/// Whether accept(2) failed for this one peer: it passes on what the network said about it.
+fn is_the_peers(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EINTR
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
+                | libc::ETIMEDOUT
+                | libc::EPERM
+        )
+    )
+}

@@ -1,0 +1,394 @@
+//! The turn, and the table of connections that it goes over. Read [`Reactor::turn`] first; its
+//! steps follow in their order. Not here: what a visit does with a socket (`connection`).
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Registry, Token};
+use slab::Slab;
+
+use super::connection::{After, Slot, Workspace};
+use super::listener::{Accepted, Bound, ListenerId, Listeners};
+use super::spill::Spill;
+use super::timers::Timers;
+use super::{Admission, Protocol};
+use crate::clock::{Clock, Now};
+use crate::limits::{
+    ACCEPTS_PER_TURN, DRAIN_MS, EVENTS_PER_TURN, LINGER_MS, OUTPUT_BYTES, PROTOCOL_TICK_MS,
+    READ_BUFFER_BYTES, SPILL_SURPLUS_ARENAS, TIMER_TICK_MS, TIMERS_PER_TURN,
+};
+
+/// Tokens from here on are the listeners'; below are the connections'.
+const LISTENER_TOKENS: usize = 1 << 32;
+/// Tokens from here on are of sources that are not the reactor's own.
+const FOREIGN_TOKENS: usize = 1 << 33;
+
+/// How much a reactor may hold. All of it is taken when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// The most connections at a time; peers that come then wait in the listeners' backlogs.
+    pub connections: u32,
+    /// Arenas of the spill beyond each connection's first.
+    pub spill_surplus_arenas: u32,
+}
+
+impl Sizes {
+    /// Sizes for this many connections.
+    #[must_use]
+    pub fn for_connections(connections: u32) -> Self {
+        Self { connections, spill_surplus_arenas: SPILL_SURPLUS_ARENAS }
+    }
+}
+
+/// What a turn saw that is not the reactor's own business.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    foreign: u64,
+}
+
+impl Turn {
+    /// Whether the source with this number became ready; see [`Reactor::foreign_token`].
+    #[must_use]
+    pub fn is_ready(&self, number: u8) -> bool {
+        self.foreign & (1 << (number % 64)) != 0
+    }
+}
+
+/// The loop's state. The loop itself is the server's: it calls [`turn`](Self::turn) until it has
+/// had enough.
+#[derive(Debug)]
+pub struct Reactor<P: Protocol> {
+    poll: Poll,
+    events: Events,
+    clock: Clock,
+    /// The time of this turn.
+    now: Now,
+    connections: Slab<Slot<P::Connection>>,
+    connections_max: usize,
+    /// Connections with work, each at most once.
+    queue: VecDeque<u32>,
+    /// Slots to free at the end of the turn.
+    closed: Vec<u32>,
+    listeners: Listeners,
+    timers: Timers,
+    space: Workspace,
+    tick_at_ms: u64,
+    /// When a drain ends, if there is one.
+    drain_until_ms: Option<u64>,
+}
+
+impl<P: Protocol> Reactor<P> {
+    /// How much memory a reactor of these sizes takes, in bytes.
+    #[must_use]
+    pub fn memory_bytes(sizes: Sizes) -> usize {
+        let connections = sizes.connections as usize;
+        // A slab's entry is its value and a tag of at most a word; the queue and the closed slots
+        // are two indices.
+        let slot = size_of::<Slot<P::Connection>>() + size_of::<usize>() + 2 * size_of::<u32>();
+        READ_BUFFER_BYTES
+            + OUTPUT_BYTES
+            + connections * slot
+            + Timers::memory_bytes(connections)
+            + Spill::memory_bytes(sizes.connections, sizes.spill_surplus_arenas)
+    }
+
+    /// A reactor without listeners. Nothing allocates after this but [`listen`](Self::listen).
+    ///
+    /// # Errors
+    /// What the kernel says if it has no epoll descriptor, or no memory for the spill.
+    pub fn new(clock: Clock, sizes: Sizes) -> io::Result<Self> {
+        let connections_max = sizes.connections as usize;
+        let now = clock.now();
+        let spill = Spill::new(sizes.connections, sizes.spill_surplus_arenas)?;
+        Ok(Self {
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_PER_TURN),
+            clock,
+            now,
+            connections: Slab::with_capacity(connections_max),
+            connections_max,
+            queue: VecDeque::with_capacity(connections_max),
+            closed: Vec::with_capacity(connections_max),
+            listeners: Listeners::none(),
+            timers: Timers::new(connections_max),
+            space: Workspace::new(spill),
+            tick_at_ms: now.monotonic_ms + PROTOCOL_TICK_MS,
+            drain_until_ms: None,
+        })
+    }
+
+    /// Takes peers at this address from now on.
+    ///
+    /// # Errors
+    /// What the kernel says: somebody else began to listen there meanwhile.
+    pub fn listen(&mut self, bound: Bound) -> io::Result<ListenerId> {
+        let token = Token(LISTENER_TOKENS + self.listeners.len());
+        self.listeners.listen(bound, self.poll.registry(), token)
+    }
+
+    /// Where sources of others are registered, with [`foreign_token`](Self::foreign_token).
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        self.poll.registry()
+    }
+
+    /// The token for a source that is not the reactor's own; `number` is below 64, and
+    /// [`Turn::is_ready`] is asked with the same.
+    #[must_use]
+    pub fn foreign_token(number: u8) -> Token {
+        Token(FOREIGN_TOKENS + usize::from(number % 64))
+    }
+
+    /// How many connections there are, those that linger included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// One round of the loop.
+    ///
+    /// # Errors
+    /// Only if polling itself fails, which leaves nothing to go on with.
+    pub fn turn(&mut self, protocol: &mut P) -> io::Result<Turn> {
+        self.sleep()?;
+        self.now = self.clock.now();
+        let turn = self.note_events();
+        self.run_queue(protocol);
+        self.accept(protocol);
+        self.fire_timers(protocol);
+        self.free_closed();
+        Ok(turn)
+    }
+
+    /// Polls until an event, the next timer, or not at all if there is work.
+    fn sleep(&mut self) -> io::Result<()> {
+        let drain_until_ms = self.drain_until_ms.filter(|_| !self.connections.is_empty());
+        let until_ms = match self.queue.is_empty() {
+            false => 0,
+            true => [self.timers.next_ms(), self.listeners.next_ms(), drain_until_ms]
+                .into_iter()
+                .flatten()
+                .fold(self.tick_at_ms, u64::min),
+        };
+        // Counted from the last turn's time, which is a little too long after a long turn, and
+        // saves a reading of the clock.
+        let timeout = Duration::from_millis(until_ms.saturating_sub(self.now.monotonic_ms));
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes who is ready; nothing is done about it yet.
+    fn note_events(&mut self) -> Turn {
+        let mut turn = Turn::default();
+        for event in &self.events {
+            let Token(token) = event.token();
+            if token >= FOREIGN_TOKENS {
+                turn.foreign |= 1 << ((token - FOREIGN_TOKENS) % 64);
+            } else if token >= LISTENER_TOKENS {
+                self.listeners.note_ready(ListenerId(token - LISTENER_TOKENS));
+            } else if let Some(slot) = self.connections.get_mut(token) {
+                slot.note(event);
+                enqueue(&mut self.queue, slot, token as u32);
+            }
+        }
+        turn
+    }
+
+    /// Visits everybody who was queued when it begins; who is queued again waits a turn.
+    fn run_queue(&mut self, protocol: &mut P) {
+        for _ in 0..self.queue.len() {
+            let Some(index) = self.queue.pop_front() else { return };
+            let Some(slot) = self.connections.get_mut(index as usize) else { continue };
+            slot.queued = false;
+            if !slot.is_closed() {
+                let after = slot.visit(protocol, &mut self.space, self.now);
+                self.settle(protocol, index, after);
+            }
+        }
+    }
+
+    /// Does what has to be done with a connection after something was done for it.
+    fn settle(&mut self, protocol: &mut P, index: u32, mut after: After) {
+        let Some(slot) = self.connections.get_mut(index as usize) else { return };
+        if self.drain_until_ms.is_some() && after == After::Stay {
+            after = slot.drain(protocol, &mut self.space, self.now);
+        }
+        match after {
+            After::Stay => {
+                enqueue(&mut self.queue, slot, index);
+                // A later deadline is seen when the timer fires; only an earlier one moves it.
+                if let Some(deadline_ms) = slot.deadline_ms(protocol)
+                    && deadline_ms < self.timers.deadline_ms(index)
+                {
+                    self.timers.set(index, deadline_ms);
+                }
+            }
+            After::Linger => {
+                enqueue(&mut self.queue, slot, index);
+                self.timers.set(index, self.now.monotonic_ms + LINGER_MS);
+                if let Some(conversation) = slot.hang_up(&mut self.space.spill) {
+                    protocol.disconnected(conversation, self.now);
+                }
+            }
+            After::Close => {
+                if slot.is_closed() {
+                    return;
+                }
+                slot.close();
+                self.closed.push(index);
+                self.timers.cancel(index);
+                if let Some(conversation) = slot.hang_up(&mut self.space.spill) {
+                    protocol.disconnected(conversation, self.now);
+                }
+            }
+        }
+    }
+
+    /// Accepts a bounded batch at each listener, unless accepting rests.
+    fn accept(&mut self, protocol: &mut P) {
+        let now_ms = self.now.monotonic_ms;
+        for listener in (0..self.listeners.len()).map(ListenerId) {
+            for _ in 0..ACCEPTS_PER_TURN {
+                if !self.listeners.is_ready(listener, now_ms) {
+                    break;
+                }
+                if self.connections.len() == self.connections_max {
+                    // Until a slot is freed.
+                    self.listeners.rest(u64::MAX);
+                    return;
+                }
+                match self.listeners.accept(listener, now_ms) {
+                    Accepted::Peer(stream, peer) => self.admit(protocol, listener, stream, peer),
+                    Accepted::Lost => {}
+                    Accepted::Nobody => break,
+                }
+            }
+        }
+    }
+
+    /// Greets a peer and gives it a slot, or sends it away.
+    fn admit(
+        &mut self,
+        protocol: &mut P,
+        listener: ListenerId,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+    ) {
+        let now = self.now;
+        let output = &mut self.space.output;
+        let conversation = match protocol.connected(listener, peer, now, output) {
+            Admission::Accept(conversation) => conversation,
+            Admission::Refuse => {
+                if !output.is_empty() {
+                    // Nothing can be done for a peer that does not even hear this.
+                    let _ = stream.write(output.as_slice());
+                    output.clear();
+                }
+                return;
+            }
+        };
+        let entry = self.connections.vacant_entry();
+        let index = entry.key();
+        let slot = entry.insert(Slot::new(stream, conversation, now));
+        let mut after = slot.greet(protocol, &mut self.space, now);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if self.poll.registry().register(slot.source(), Token(index), interest).is_err() {
+            after = After::Close;
+        }
+        self.settle(protocol, index as u32, after);
+    }
+
+    /// Fires a bounded number of timers.
+    fn fire_timers(&mut self, protocol: &mut P) {
+        let now_ms = self.now.monotonic_ms;
+        if self.tick_at_ms <= now_ms {
+            self.tick_at_ms = now_ms + PROTOCOL_TICK_MS;
+            protocol.tick(self.now);
+        }
+        if self.drain_until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
+            self.close_all(protocol);
+        }
+        let mut moves = TIMERS_PER_TURN;
+        while let Some(index) = self.timers.fire(now_ms, &mut moves) {
+            self.expire(protocol, index);
+        }
+    }
+
+    /// A connection's timer fired: the deadline that it was armed for may have moved since.
+    fn expire(&mut self, protocol: &mut P, index: u32) {
+        let Some(slot) = self.connections.get_mut(index as usize) else { return };
+        let after = match slot.deadline_ms(protocol) {
+            Some(deadline_ms) if deadline_ms > self.now.monotonic_ms => After::Stay,
+            Some(_) => slot.expire(protocol, &mut self.space, self.now),
+            // It lingered long enough.
+            None => After::Close,
+        };
+        self.settle(protocol, index, after);
+        // A protocol that goes on without a new deadline is asked again, but not at once.
+        let earliest_ms = self.now.monotonic_ms + TIMER_TICK_MS;
+        if self.timers.deadline_ms(index) < earliest_ms {
+            self.timers.set(index, earliest_ms);
+        }
+    }
+
+    /// Frees the slots of closed connections, and with them their sockets.
+    fn free_closed(&mut self) {
+        if self.closed.is_empty() {
+            return;
+        }
+        let connections = &mut self.connections;
+        self.closed.retain(|&index| {
+            // Whoever waits in the queue is freed when its turn there has come.
+            let is_queued = connections.get(index as usize).is_some_and(|slot| slot.queued);
+            if !is_queued {
+                connections.try_remove(index as usize);
+            }
+            is_queued
+        });
+        self.listeners.end_rest();
+    }
+
+    /// Begins to shut down: no more peers; connections are told, and those that go on get
+    /// [`DRAIN_MS`] to finish.
+    pub fn drain(&mut self, protocol: &mut P) {
+        if self.drain_until_ms.is_some() {
+            return;
+        }
+        self.now = self.clock.now();
+        self.listeners.close();
+        self.drain_until_ms = Some(self.now.monotonic_ms + DRAIN_MS);
+        for index in 0..self.connections_max {
+            self.settle(protocol, index as u32, After::Stay);
+        }
+        self.free_closed();
+    }
+
+    /// Whether a drain was begun and no connection is left.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.drain_until_ms.is_some() && self.connections.is_empty()
+    }
+
+    /// The drain is over, for everybody.
+    fn close_all(&mut self, protocol: &mut P) {
+        for index in 0..self.connections_max {
+            if let Some(slot) = self.connections.get_mut(index) {
+                slot.expire(protocol, &mut self.space, self.now);
+                self.settle(protocol, index as u32, After::Close);
+            }
+        }
+    }
+}
+
+/// Queues a connection that has work, unless it is queued already.
+fn enqueue<C>(queue: &mut VecDeque<u32>, slot: &mut Slot<C>, index: u32) {
+    if !slot.queued && slot.has_work() {
+        slot.queued = true;
+        queue.push_back(index);
+    }
+}
