@@ -52,6 +52,75 @@ pub const DRAFTS_SHARE: u32 = 4;
 /// How many of the newest messages over all mailboxes are remembered.
 pub const RECENT_MESSAGES: usize = KIB;
 
+// ---- Configuration, and the plan of the memory that it takes ----
+
+/// `--memory` unless set: a day's mail of a busy test service, and small beside any server.
+pub const MEMORY_BYTES_DEFAULT: usize = 256 * MIB;
+/// The most that `--memory` may be: its arenas are counted with a u32.
+pub const MEMORY_BYTES_MAX: usize = 4 * 1024 * 1024 * MIB;
+/// `--mailboxes` unless set.
+pub const MAILBOXES_DEFAULT: u32 = 65_536;
+/// The most that `--mailboxes` may be: the directory has twice as many buckets, rounded up to a
+/// power of two, and their number has to fit a u32.
+pub const MAILBOXES_MAX: u32 = 1 << 30;
+/// `--mailbox-size` unless set: two messages of the default's longest.
+pub const MAILBOX_BYTES_DEFAULT: usize = 8 * MIB;
+/// `--messages-per-mailbox` unless set.
+pub const MAILBOX_MESSAGES_DEFAULT: u32 = 1000;
+/// `--message-size` unless set.
+pub const MESSAGE_BYTES_DEFAULT: usize = 4 * MIB;
+/// `--ttl` unless set, in milliseconds: 24 hours.
+pub const TTL_MS_DEFAULT: u64 = 24 * 60 * 60 * 1000;
+/// The longest `--ttl` but `none`, in milliseconds: a century. Added to any clock it overflows
+/// nothing.
+pub const TTL_MS_MAX: u64 = 100 * 365 * TTL_MS_DEFAULT;
+/// `--connections` unless set; fewer where the descriptor limit allows fewer.
+pub const CONNECTIONS_DEFAULT: u32 = 16_384;
+/// The most addresses that `--smtp` and `--http` may name together.
+pub const LISTENERS_MAX: usize = 16;
+/// Descriptors that are not connections: the standard three, epoll, signals, logs, a connection
+/// accepted only to be turned away, files that are read anew, and the listeners.
+pub const DESCRIPTORS_RESERVED: u64 = 64;
+/// The most that is read of a configuration file: nobody writes a longer one, and `/dev/zero`
+/// has no end.
+pub const CONFIG_FILE_BYTES_MAX: usize = MIB;
+
+// What the plan counts with until the reactor and the HTTP pages state these themselves.
+
+/// A connection's slot, its session included, in bytes.
+pub const CONNECTION_SLOT_BYTES: usize = 768;
+/// What a timer takes, in bytes.
+pub const TIMER_BYTES: usize = 24;
+/// The one buffer that everything is read into, in bytes.
+pub const READ_BUFFER_BYTES: usize = 64 * KIB;
+/// The one buffer that replies are gathered in, in bytes.
+pub const OUTPUT_BYTES: usize = 32 * KIB;
+/// One arena of the spill, in bytes; every connection is sure of one.
+pub const SPILL_ARENA_BYTES: usize = KIB;
+/// How many more arenas of the spill there are for all connections together.
+pub const SPILL_SURPLUS_ARENAS: u32 = 4096;
+/// What HTTP responses that are not yet sent may hold together, in bytes.
+pub const HTTP_RESPONSES_BYTES_MAX: usize = 32 * MIB;
+
+/// How many times its own length a message takes while it is shown: its source gathered, and its
+/// parts decoded.
+pub const HTTP_SCRATCH_MESSAGES: usize = 2;
+/// An allowance for the program itself, in bytes: its code and constants, the C library's, and
+/// what the allocator keeps. With nothing but its configuration a release build had 4 MiB
+/// resident and a debug one 6 MiB; the rest is for what it grows by.
+pub const PROGRAM_BYTES: usize = 16 * MIB;
+/// Stack that is touched at start, in bytes, so that a deep call later adds nothing.
+pub const STACK_TOUCHED_BYTES: usize = 256 * KIB;
+/// How far beyond what is asked the heap grows when it has to grow after all, in bytes.
+pub const HEAP_TOP_PAD_BYTES: usize = MIB;
+
+const _: () = assert!(MESSAGE_BYTES_DEFAULT <= MAILBOX_BYTES_DEFAULT);
+const _: () = assert!(MAILBOX_BYTES_DEFAULT < MEMORY_BYTES_DEFAULT);
+const _: () = assert!(MEMORY_BYTES_MAX / ARENA_BYTES < u32::MAX as usize);
+const _: () = assert!(LISTENERS_MAX < DESCRIPTORS_RESERVED as usize / 2);
+const _: () = assert!(MAILBOXES_MAX.checked_mul(2).is_some());
+const _: () = assert!(HOSTNAME_BYTES_MAX < LINE_BYTES_MAX);
+
 const _: () = assert!(ARENA_BYTES.is_power_of_two());
 const _: () = assert!(PATH_BYTES_MAX < LINE_BYTES_MAX);
 const _: () = assert!(
@@ -64,12 +133,6 @@ const _: () = assert!(REPLY_BYTES_MAX >= HOSTNAME_BYTES_MAX + 192);
 
 // ---- The reactor ----
 
-/// The buffer that everything is read into, one for all connections, in bytes. Measured on the
-/// floor of the benchmarks: 16 KiB costs 6 % more on long messages, more than 64 KiB gains nothing.
-pub const READ_BUFFER_BYTES: usize = 64 * KIB;
-/// The buffer that replies are gathered in, one for all connections, in bytes: enough for the
-/// replies to a read buffer full of pipelined mail, so that they leave in one write.
-pub const OUTPUT_BYTES: usize = 32 * KIB;
 /// How many bytes one visit may move for a connection before others have their turn.
 pub const BYTES_PER_VISIT: usize = 256 * KIB;
 /// How many readiness events one turn takes from the kernel.
@@ -89,12 +152,6 @@ pub const ACCEPT_REST_MS: u64 = 100;
 /// `net.core.somaxconn` is less.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
-/// One arena of the spill, in bytes: the first is every connection's for sure, so that a command
-/// line that has not arrived whole can always be kept.
-pub const SPILL_ARENA_BYTES: usize = KIB;
-/// How many more arenas there are for all connections together, for replies that peers don't read
-/// and for what they sent meanwhile; who finds none is closed.
-pub const SPILL_SURPLUS_ARENAS: u32 = 4096;
 
 /// How long a closed connection may go on talking before it is cut off, in milliseconds. It is
 /// listened to at all because closing with unread input destroys the last reply on its way.

@@ -1,1 +1,15 @@
-//! To come.
+//! What the program asks of the system it runs on that no library asks safely: the only place
+//! with `unsafe`. Not here: sockets and polling (`net`), the time (`clock`).
+
+pub mod available;
+pub mod descriptors;
+pub mod memory;
+
+use std::fs;
+
+/// The name that the system calls itself, as it is, unchecked; `None` if it does not say.
+#[must_use]
+pub fn hostname() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim_end().to_owned())
+}

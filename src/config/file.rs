@@ -1,0 +1,44 @@
+//! The configuration file: TOML, its keys the flags' names.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use super::keys::nearest;
+use super::{Error, Keys};
+use crate::limits::CONFIG_FILE_BYTES_MAX;
+
+/// Reads the file.
+///
+/// # Errors
+/// It cannot be read, or is not understood.
+pub(super) fn read(path: &Path) -> Result<Keys, Error> {
+    let text = text(path).map_err(|error| Error::Unreadable { path: path.to_owned(), error })?;
+    parse(&text).map_err(|reason| Error::File { path: path.to_owned(), reason })
+}
+
+fn text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(CONFIG_FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
+    if text.len() > CONFIG_FILE_BYTES_MAX {
+        return Err(io::Error::other("too long for a configuration file"));
+    }
+    Ok(text)
+}
+
+/// The keys of a file; else where and why not.
+pub(super) fn parse(text: &str) -> Result<Keys, String> {
+    toml::from_str(text).map_err(|error| {
+        let reason = error.to_string();
+        let reason = reason.trim_end();
+        match text.parse::<toml::Table>().ok().and_then(|table| unknown(&table)) {
+            Some(hint) => format!("{reason}\n{hint}"),
+            None => reason.to_owned(),
+        }
+    })
+}
+
+fn unknown(table: &toml::Table) -> Option<String> {
+    let name = table.keys().find(|name| !Keys::NAMES.contains(&name.as_str()))?;
+    Some(format!("`{name}` is no key of mailfly; `{}` is", nearest(name, Keys::NAMES)))
+}

@@ -1,0 +1,277 @@
+//! The keys of the configuration, each with the value it was given or none: once on the command
+//! line, once in the environment, once in a file, under the same names everywhere.
+
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::{Hostname, Size, TimeToLive};
+use crate::store;
+
+/// What may be set, and by whom it was not.
+///
+/// The comments on the fields are what `--help` says, so their blanks and brackets are meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Keys {
+    /// Take mail at this address; may be repeated. [default: 127.0.0.1:1025]
+    ///
+    /// IPv4, or IPv6 in brackets, with a port. Port 0 takes any free port.
+    #[arg(verbatim_doc_comment, long, value_name = "ADDRESS", value_delimiter = ',', value_parser = address)]
+    #[arg(help_heading = LISTENING)]
+    pub smtp: Option<Vec<SocketAddr>>,
+
+    /// Show mail at this address; may be repeated. [default: 127.0.0.1:8025]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = address)]
+    #[arg(help_heading = LISTENING)]
+    pub http: Option<Vec<SocketAddr>>,
+
+    /// What the server calls itself. [default: the system's hostname]
+    #[arg(long, value_name = "NAME", help_heading = LISTENING)]
+    pub hostname: Option<Hostname>,
+
+    /// Connections open at once, SMTP and HTTP together. [default: 16384]
+    ///
+    /// Fewer by default if the limit on descriptors, raised as far as it goes, allows fewer.
+    #[arg(verbatim_doc_comment, long, value_name = "COUNT", value_parser = count, help_heading = LISTENING)]
+    pub connections: Option<u32>,
+
+    /// How bad requests are answered. [default: curt]
+    #[arg(long, value_name = "POLICY", help_heading = MAIL)]
+    pub policy: Option<Policy>,
+
+    /// What of an address names its mailbox. [default: local]
+    #[arg(long, value_name = "NAMING", help_heading = MAIL)]
+    pub naming: Option<Naming>,
+
+    /// The longest message that is taken. [default: 4MiB]
+    #[arg(long, value_name = "SIZE", help_heading = MAIL)]
+    pub message_size: Option<Size>,
+
+    /// How long a message is kept; none: as long as there is room. [default: 24h]
+    ///
+    /// Such as 90s, 10m, 24h or 7days.
+    #[arg(long, value_name = "DURATION", help_heading = MAIL)]
+    pub ttl: Option<TimeToLive>,
+
+    /// All mail together, its mailboxes' table included. [default: 256MiB]
+    ///
+    /// Taken at start, and never more. --plan prints what the program takes besides.
+    #[arg(long, value_name = "SIZE", help_heading = MEMORY)]
+    pub memory: Option<Size>,
+
+    /// How many mailboxes there can be at once. [default: 65536]
+    ///
+    /// After that a new one takes the place of the one that has gone longest without mail.
+    #[arg(verbatim_doc_comment, long, value_name = "COUNT", value_parser = count, help_heading = MEMORY)]
+    pub mailboxes: Option<u32>,
+
+    /// What one mailbox keeps; its oldest mail gives way. [default: 8MiB]
+    #[arg(long, value_name = "SIZE", help_heading = MEMORY)]
+    pub mailbox_size: Option<Size>,
+
+    /// How many messages one mailbox keeps; its oldest gives way. [default: 1000]
+    #[arg(long, value_name = "COUNT", value_parser = count, help_heading = MEMORY)]
+    pub messages_per_mailbox: Option<u32>,
+}
+
+const LISTENING: &str = "Listening";
+const MAIL: &str = "Mail";
+const MEMORY: &str = "Memory";
+
+/// How bad requests are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// With "550 No such user", and the connection is closed
+    Curt,
+    /// With the code that RFC 5321 gives each fault; closed after ten
+    Rfc,
+}
+
+/// What of an address names its mailbox, as it is typed; what is meant is `store::Naming`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Naming {
+    /// The local-part in lower case without its +tag, whatever the domain
+    Local,
+    /// The whole address
+    Full,
+}
+
+impl From<Naming> for store::Naming {
+    fn from(naming: Naming) -> Self {
+        match naming {
+            Naming::Local => Self::Local,
+            Naming::Full => Self::Full,
+        }
+    }
+}
+
+impl From<store::Naming> for Naming {
+    fn from(naming: store::Naming) -> Self {
+        match naming {
+            store::Naming::Local => Self::Local,
+            store::Naming::Full => Self::Full,
+        }
+    }
+}
+
+impl Keys {
+    /// The names of all keys, in the order of the fields.
+    pub(super) const NAMES: [&str; 12] = [
+        "smtp",
+        "http",
+        "hostname",
+        "connections",
+        "policy",
+        "naming",
+        "message-size",
+        "ttl",
+        "memory",
+        "mailboxes",
+        "mailbox-size",
+        "messages-per-mailbox",
+    ];
+
+    /// These, and where they say nothing, those below.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            smtp: self.smtp.or(below.smtp),
+            http: self.http.or(below.http),
+            hostname: self.hostname.or(below.hostname),
+            connections: self.connections.or(below.connections),
+            policy: self.policy.or(below.policy),
+            naming: self.naming.or(below.naming),
+            message_size: self.message_size.or(below.message_size),
+            ttl: self.ttl.or(below.ttl),
+            memory: self.memory.or(below.memory),
+            mailboxes: self.mailboxes.or(below.mailboxes),
+            mailbox_size: self.mailbox_size.or(below.mailbox_size),
+            messages_per_mailbox: self.messages_per_mailbox.or(below.messages_per_mailbox),
+        }
+    }
+
+    /// Sets one of [`Self::NAMES`] from text.
+    ///
+    /// # Errors
+    /// The text is no value for that key, or there is no such key; why, in words.
+    pub(super) fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
+        match name {
+            "smtp" => self.smtp = Some(addresses(text)?),
+            "http" => self.http = Some(addresses(text)?),
+            "hostname" => self.hostname = Some(parsed(text)?),
+            "connections" => self.connections = Some(count(text)?),
+            "policy" => self.policy = Some(chosen(text)?),
+            "naming" => self.naming = Some(chosen(text)?),
+            "message-size" => self.message_size = Some(parsed(text)?),
+            "ttl" => self.ttl = Some(parsed(text)?),
+            "memory" => self.memory = Some(parsed(text)?),
+            "mailboxes" => self.mailboxes = Some(count(text)?),
+            "mailbox-size" => self.mailbox_size = Some(parsed(text)?),
+            "messages-per-mailbox" => self.messages_per_mailbox = Some(count(text)?),
+            _ => return Err("there is no such key".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+fn parsed<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+fn count(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("a whole number up to {} is needed", u32::MAX))
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let example = "an IP address and a port are needed, such as 127.0.0.1:1025 or [::1]:1025";
+    text.parse().map_err(|_| example.to_owned())
+}
+
+fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
+    text.split(',').map(|text| address(text.trim())).collect()
+}
+
+fn chosen<T: ValueEnum>(text: &str) -> Result<T, String> {
+    T::from_str(text, false).map_err(|_| {
+        let values = T::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+        let names: Vec<_> = values.map(|value| value.get_name().to_owned()).collect();
+        format!("one of {} is needed", names.join(", "))
+    })
+}
+
+/// Which of the names is most like one that is none of them.
+pub(super) fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> &'a str {
+    let likeness = |known: &&str| strsim::jaro_winkler(name, known);
+    names.into_iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::super::Arguments;
+    use super::*;
+
+    /// A value for each key.
+    fn all() -> Keys {
+        let mut keys = Keys::default();
+        for name in Keys::NAMES {
+            let text = match name {
+                "smtp" | "http" => "127.0.0.1:0",
+                "policy" => "rfc",
+                "naming" => "full",
+                "ttl" => "1h",
+                _ => "7",
+            };
+            assert_eq!(keys.set(name, text), Ok(()), "{name}");
+        }
+        keys
+    }
+
+    #[test]
+    fn every_key_has_one_name_everywhere() {
+        let written = toml::Table::try_from(all()).unwrap();
+        let mut names: Vec<_> = written.keys().map(String::as_str).collect();
+        let command = Arguments::command();
+        let mut flags: Vec<_> = command
+            .get_arguments()
+            .filter_map(|argument| argument.get_long())
+            .filter(|name| !["config", "check", "plan", "help", "version"].contains(name))
+            .collect();
+        let mut expected = Keys::NAMES;
+        expected.sort_unstable();
+        names.sort_unstable();
+        flags.sort_unstable();
+        assert_eq!(names, expected);
+        assert_eq!(flags, expected);
+        assert!(Keys::default().set("config", "x").is_err());
+    }
+
+    #[test]
+    fn what_is_over_wins_and_what_is_below_fills() {
+        assert_eq!(all().over(Keys::default()), all());
+        assert_eq!(Keys::default().over(all()), all());
+        let above = Keys { mailboxes: Some(8), ..Keys::default() };
+        assert_eq!(above.over(all()), Keys { mailboxes: Some(8), ..all() });
+    }
+
+    #[test]
+    fn the_nearest_name_is_the_one_meant() {
+        for (typed, meant) in [
+            ("memroy", "memory"),
+            ("mem", "memory"),
+            ("mailbox", "mailboxes"),
+            ("max-message-size", "message-size"),
+            ("host", "hostname"),
+            ("messages_per_mailbox", "messages-per-mailbox"),
+            ("htpp", "http"),
+        ] {
+            assert_eq!(nearest(typed, Keys::NAMES), meant, "{typed}");
+        }
+    }
+}

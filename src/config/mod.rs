@@ -1,0 +1,86 @@
+//! What the operator may choose: flags over environment over a file over defaults.
+//!
+//! What was typed is [`Keys`], where every key may be missing, and [`Arguments`], which adds what
+//! only a command line has. What is meant is [`Settings`], where nothing is missing and nothing
+//! contradicts anything else. What that takes in memory is [`Plan`].
+//!
+//! ```text
+//! command line ─ Arguments ┐
+//! MAILFLY_…  ─────── Keys ─┼─ Keys ── Settings::resolve(…, Machine) ── Settings ── Plan
+//! TOML file  ─────── Keys ─┘
+//! ```
+//!
+//! Nothing here reads the command line, the environment or the system by itself: they are
+//! arguments of [`read`], so that tests can make them up.
+
+mod arguments;
+mod environment;
+mod error;
+mod file;
+mod hostname;
+mod keys;
+mod machine;
+mod plan;
+mod settings;
+mod units;
+
+use std::ffi::OsString;
+
+use clap::Parser as _;
+
+pub use arguments::Arguments;
+pub use error::{Error, Impossible};
+pub use hostname::{Hostname, HostnameError};
+pub use keys::{Keys, Naming as NamingKey, Policy};
+pub use machine::Machine;
+pub use plan::{Plan, Term};
+pub use settings::Settings;
+pub use units::{Size, SizeError, TimeToLive, TimeToLiveError};
+
+/// What the program was started for, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What to do.
+    pub purpose: Purpose,
+    /// With what.
+    pub settings: Settings,
+}
+
+/// What the program was started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve.
+    Serve,
+    /// `--check`: to print the settings.
+    Check,
+    /// `--plan`: to print the memory that they take.
+    Plan,
+}
+
+/// Reads the configuration: flags over environment over the file that either names over defaults.
+///
+/// That the memory can be had is only asked where it will be, or would be, taken: `--plan` also
+/// answers for another machine than this.
+///
+/// # Errors
+/// Something was not understood, or cannot be had; also [`Error::Arguments`] for `--help` and
+/// `--version`, which are not faults, but end the program too.
+pub fn read(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    machine: &Machine,
+) -> Result<Request, Error> {
+    let arguments = Arguments::try_parse_from(arguments)?;
+    let environment = environment::read(environment)?;
+    let purpose = arguments.purpose();
+    let file = match arguments.config.or(environment.config) {
+        Some(path) => file::read(&path)?,
+        None => Keys::default(),
+    };
+    let keys = arguments.keys.over(environment.keys).over(file);
+    let settings = Settings::resolve(keys, machine)?;
+    if purpose != Purpose::Plan {
+        machine.holds(&Plan::of(&settings))?;
+    }
+    Ok(Request { purpose, settings })
+}

@@ -1,0 +1,250 @@
+//! The memory that settings take, term by term, before any of it is taken.
+//!
+//! Each term is counted by a function of its own, from the sizes that the modules which take the
+//! memory state (`limits`, `store`). What the kernel takes for its own part (the buffers of
+//! sockets, page tables) is not the process's memory and not here.
+
+use std::fmt;
+
+use super::units::rounded;
+use super::{Settings, Size};
+use crate::limits::{
+    ARENA_BYTES, CONNECTION_SLOT_BYTES, HTTP_RESPONSES_BYTES_MAX, HTTP_SCRATCH_MESSAGES,
+    OUTPUT_BYTES, PROGRAM_BYTES, READ_BUFFER_BYTES, SPILL_ARENA_BYTES, SPILL_SURPLUS_ARENAS,
+    STACK_TOUCHED_BYTES, TIMER_BYTES,
+};
+
+/// What memory is taken for, and how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    terms: Vec<Term>,
+}
+
+/// One thing that memory is taken for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Term {
+    /// What.
+    pub name: &'static str,
+    /// How much, in bytes.
+    pub bytes: usize,
+    /// How that is counted, in words.
+    pub counted: String,
+}
+
+impl Plan {
+    /// What settings take.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let mut terms = store(settings);
+        terms.extend([
+            connection_slots(settings),
+            spill(settings),
+            timers(settings),
+            buffers(),
+            http_responses(),
+            http_scratch(settings),
+            program(),
+        ]);
+        Self { terms }
+    }
+
+    /// What the heap has to keep free for what comes and goes while serving, in bytes: for
+    /// [`settle_heap`](crate::sys::memory::settle_heap). All other terms are taken once.
+    #[must_use]
+    pub fn heap_bytes(settings: &Settings) -> usize {
+        http_responses().bytes.saturating_add(http_scratch(settings).bytes)
+    }
+
+    /// The terms, in the order in which they are shown.
+    #[must_use]
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    /// All terms together, in bytes; `usize::MAX` if that is more than can be counted.
+    #[must_use]
+    pub fn total_bytes(&self) -> usize {
+        self.terms.iter().fold(0, |total, term| total.saturating_add(term.bytes))
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = self.total_bytes();
+        let name_width = self.terms.iter().map(|term| term.name.len()).max().unwrap_or(0);
+        let bytes_width = total.to_string().len();
+        let mut line = |name: &str, bytes: usize, counted: &str| {
+            let human = rounded(bytes).to_string();
+            let line = format!("{name:name_width$}  {human:>10}  {bytes:>bytes_width$}  {counted}");
+            writeln!(f, "{}", line.trim_end())
+        };
+        for term in &self.terms {
+            line(term.name, term.bytes, &term.counted)?;
+        }
+        line("total", total, "bytes, all taken before the first connection")
+    }
+}
+
+/// The store's own terms, of which it says the names and the bytes.
+fn store(settings: &Settings) -> Vec<Term> {
+    // Settings that were resolved have a capacity; those that were not take nothing.
+    let Ok(capacity) = settings.capacity() else { return Vec::new() };
+    let counted = |name: &str| match name {
+        "mailbox table" => format!("{} mailboxes, in --memory", settings.mailboxes_max),
+        "arena links" => "in --memory".to_owned(),
+        "arenas" => format!(
+            "{} of {}, what --memory {} has left",
+            capacity.arenas(),
+            Size(ARENA_BYTES),
+            Size(settings.memory_bytes),
+        ),
+        _ => String::new(),
+    };
+    let term = |(name, bytes)| Term { name, bytes, counted: counted(name) };
+    capacity.memory_terms().map(term).into()
+}
+
+fn connection_slots(settings: &Settings) -> Term {
+    Term {
+        name: "connections",
+        bytes: (settings.connections_max as usize).saturating_mul(CONNECTION_SLOT_BYTES),
+        counted: format!("{} slots of {CONNECTION_SLOT_BYTES} bytes", settings.connections_max),
+    }
+}
+
+fn spill(settings: &Settings) -> Term {
+    let arenas = settings.connections_max as usize + SPILL_SURPLUS_ARENAS as usize;
+    Term {
+        name: "spill",
+        bytes: arenas.saturating_mul(SPILL_ARENA_BYTES + size_of::<u32>()),
+        counted: format!(
+            "{} a connection, and {SPILL_SURPLUS_ARENAS} for all; a link each",
+            Size(SPILL_ARENA_BYTES),
+        ),
+    }
+}
+
+fn timers(settings: &Settings) -> Term {
+    Term {
+        name: "timers",
+        bytes: (settings.connections_max as usize).saturating_mul(TIMER_BYTES),
+        counted: format!("{TIMER_BYTES} bytes a connection"),
+    }
+}
+
+fn buffers() -> Term {
+    Term {
+        name: "buffers",
+        bytes: READ_BUFFER_BYTES + OUTPUT_BYTES,
+        counted: format!(
+            "{} to read into, {} to reply from",
+            Size(READ_BUFFER_BYTES),
+            Size(OUTPUT_BYTES),
+        ),
+    }
+}
+
+fn http_responses() -> Term {
+    Term {
+        name: "http: responses",
+        bytes: HTTP_RESPONSES_BYTES_MAX,
+        counted: "made and not yet sent, at most".to_owned(),
+    }
+}
+
+fn http_scratch(settings: &Settings) -> Term {
+    Term {
+        name: "http: scratch",
+        bytes: settings.message_bytes_max.saturating_mul(HTTP_SCRATCH_MESSAGES),
+        counted: format!(
+            "{HTTP_SCRATCH_MESSAGES} times --message-size {}, to show a message",
+            Size(settings.message_bytes_max),
+        ),
+    }
+}
+
+fn program() -> Term {
+    Term {
+        name: "program",
+        bytes: PROGRAM_BYTES + STACK_TOUCHED_BYTES,
+        counted: format!(
+            "an allowance of {} for code and libraries, {} of stack",
+            Size(PROGRAM_BYTES),
+            Size(STACK_TOUCHED_BYTES),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{Hostname, Impossible, Keys, Machine};
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine { hostname: Hostname::localhost(), descriptors: 65_536, available: None }
+    }
+
+    fn settings(keys: Keys) -> Settings {
+        Settings::resolve(keys, &machine()).unwrap()
+    }
+
+    #[test]
+    fn the_total_is_the_sum_of_the_lines_that_are_shown() {
+        let shown = Plan::of(&settings(Keys::default())).to_string();
+        let bytes_of = |line: &str| {
+            line.split("  ").filter_map(|field| field.trim().parse::<usize>().ok()).next().unwrap()
+        };
+        let bytes: Vec<_> = shown.lines().map(bytes_of).collect();
+        let (total, terms) = bytes.split_last().unwrap();
+        assert_eq!(*total, terms.iter().sum::<usize>());
+        assert!(shown.lines().last().unwrap().starts_with("total "));
+    }
+
+    proptest! {
+        #[test]
+        fn the_terms_of_the_pool_fill_its_memory_and_are_no_more(
+            memory in 64_usize << 20..1 << 40, mailboxes in 1_u32..70_000,
+        ) {
+            let keys = Keys {
+                memory: Some(Size(memory)), mailboxes: Some(mailboxes), ..Keys::default()
+            };
+            let plan = Plan::of(&settings(keys));
+            let pool = ["mailbox table", "arena links", "arenas"].map(|name| {
+                plan.terms().iter().find(|term| term.name == name).unwrap().bytes
+            });
+            let pool: usize = pool.iter().sum();
+            prop_assert!(pool <= memory && memory < pool + 4 * ARENA_BYTES);
+        }
+
+        #[test]
+        fn what_an_impossibility_says_is_needed_is_enough(
+            mailboxes in 1_u32..100_000, message in 1_usize..1 << 30,
+        ) {
+            let keys = |mailbox, memory| Keys {
+                memory: Some(Size(memory)),
+                mailboxes: Some(mailboxes),
+                mailbox_size: Some(mailbox),
+                message_size: Some(Size(message)),
+                ..Keys::default()
+            };
+            let resolve = |mailbox, memory| Settings::resolve(keys(mailbox, memory), &machine());
+            let mailbox = match resolve(Size(1), 1) {
+                Err(Impossible::MessageOverMailbox { needed, .. }) => needed,
+                other => return Err(TestCaseError::fail(format!("{other:?}"))),
+            };
+            let memory = match resolve(mailbox, 1) {
+                Err(Impossible::MemoryTooSmall { needed, .. }) => needed.0,
+                other => return Err(TestCaseError::fail(format!("{other:?}"))),
+            };
+            prop_assert!(resolve(mailbox, memory).is_ok());
+            let room = match resolve(Size(memory), memory) {
+                Err(Impossible::MailboxOverMemory { room, .. }) => room,
+                other => return Err(TestCaseError::fail(format!("{other:?}"))),
+            };
+            prop_assert!(resolve(room, memory).is_ok());
+            prop_assert!(resolve(Size(room.0 + 1), memory).is_err());
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What is meant: every value there, none at odds with another.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use super::{Hostname, Impossible, Keys, Machine, Policy, Size, TimeToLive};
+use crate::limits::{
+    ARENA_BYTES, CONNECTIONS_DEFAULT, KIB, LISTENERS_MAX, MAILBOX_BYTES_DEFAULT,
+    MAILBOX_MESSAGES_DEFAULT, MAILBOXES_DEFAULT, MAILBOXES_MAX, MEMORY_BYTES_DEFAULT,
+    MEMORY_BYTES_MAX, MESSAGE_BYTES_DEFAULT, TTL_MS_DEFAULT,
+};
+use crate::store::{Capacity, Demand, Naming, Shortage};
+
+/// What the server is to do, resolved and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where mail is taken: one address or more.
+    pub smtp: Vec<SocketAddr>,
+    /// Where mail is shown: one address or more.
+    pub http: Vec<SocketAddr>,
+    /// What the server calls itself.
+    pub hostname: Hostname,
+    /// The most connections at once, SMTP and HTTP together; at least 1, and no more than there
+    /// are descriptors for.
+    pub connections_max: u32,
+    /// How bad requests are answered.
+    pub policy: Policy,
+    /// What of an address names its mailbox.
+    pub naming: Naming,
+    /// The longest message that is taken, in bytes; at least 1, at most `mailbox_bytes_max`.
+    pub message_bytes_max: usize,
+    /// How long a message is kept.
+    pub ttl: TimeToLive,
+    /// The pool, in bytes: the table of mailboxes and all mail.
+    pub memory_bytes: usize,
+    /// The most mailboxes at once; at least 1.
+    pub mailboxes_max: u32,
+    /// The most that a mailbox keeps, in bytes.
+    pub mailbox_bytes_max: usize,
+    /// The most messages that a mailbox keeps; at least 1.
+    pub mailbox_messages_max: u32,
+}
+
+impl Settings {
+    /// What keys mean on a machine: what they do not say is as by default, and what they say has
+    /// to be possible.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn resolve(keys: Keys, machine: &Machine) -> Result<Self, Impossible> {
+        let local = |port| vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
+        let bytes = |size: Option<Size>, default| size.map_or(default, |size| size.0);
+        let settings = Self {
+            smtp: keys.smtp.unwrap_or_else(|| local(1025)),
+            http: keys.http.unwrap_or_else(|| local(8025)),
+            hostname: keys.hostname.unwrap_or_else(|| machine.hostname.clone()),
+            connections_max: connections(keys.connections, machine)?,
+            policy: keys.policy.unwrap_or(Policy::Curt),
+            naming: keys.naming.map_or(Naming::Local, Naming::from),
+            message_bytes_max: bytes(keys.message_size, MESSAGE_BYTES_DEFAULT),
+            ttl: keys.ttl.unwrap_or(TimeToLive::Milliseconds(TTL_MS_DEFAULT)),
+            memory_bytes: bytes(keys.memory, MEMORY_BYTES_DEFAULT),
+            mailboxes_max: keys.mailboxes.unwrap_or(MAILBOXES_DEFAULT),
+            mailbox_bytes_max: bytes(keys.mailbox_size, MAILBOX_BYTES_DEFAULT),
+            mailbox_messages_max: keys.messages_per_mailbox.unwrap_or(MAILBOX_MESSAGES_DEFAULT),
+        };
+        settings.check_addresses()?;
+        settings.check_numbers()?;
+        settings.capacity()?;
+        Ok(settings)
+    }
+
+    /// The keys that mean these settings, every one said.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        Keys {
+            smtp: Some(self.smtp.clone()),
+            http: Some(self.http.clone()),
+            hostname: Some(self.hostname.clone()),
+            connections: Some(self.connections_max),
+            policy: Some(self.policy),
+            naming: Some(self.naming.into()),
+            message_size: Some(Size(self.message_bytes_max)),
+            ttl: Some(self.ttl),
+            memory: Some(Size(self.memory_bytes)),
+            mailboxes: Some(self.mailboxes_max),
+            mailbox_size: Some(Size(self.mailbox_bytes_max)),
+            messages_per_mailbox: Some(self.mailbox_messages_max),
+        }
+    }
+
+    /// A configuration file that means these settings.
+    ///
+    /// # Errors
+    /// None that is known of: every value has a form in TOML.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(&self.keys())
+    }
+
+    /// The shape of the store that these settings ask for.
+    ///
+    /// # Errors
+    /// The sizes do not fit each other. What [`resolve`](Self::resolve) returned has none.
+    pub fn capacity(&self) -> Result<Capacity, Impossible> {
+        let (memory, mailbox) = (Size(self.memory_bytes), Size(self.mailbox_bytes_max));
+        let message = Size(self.message_bytes_max);
+        // What has to be typed anew is easier to type in KiB.
+        let whole = |bytes: usize| Size(bytes.checked_next_multiple_of(KIB).unwrap_or(bytes));
+        let capacity = Capacity::of(&Demand {
+            memory_bytes: self.memory_bytes,
+            mailboxes: self.mailboxes_max,
+            mailbox_bytes: self.mailbox_bytes_max,
+            messages_per_mailbox: self.mailbox_messages_max,
+            message_bytes: self.message_bytes_max,
+            ttl_ms: self.ttl.ms(),
+        })
+        .map_err(|shortage| match shortage {
+            Shortage::Zero(flag) => Impossible::Zero(flag.trim_start_matches('-')),
+            Shortage::Message => Impossible::MessageTooLong(message),
+            Shortage::Mailbox { needed_bytes } => {
+                Impossible::MessageOverMailbox { message, mailbox, needed: whole(needed_bytes) }
+            }
+            Shortage::Memory { needed_bytes } => Impossible::MemoryTooSmall {
+                memory,
+                mailboxes: self.mailboxes_max,
+                message,
+                needed: whole(needed_bytes),
+            },
+        })?;
+        let room = Size(capacity.arenas() as usize * ARENA_BYTES);
+        if mailbox > room {
+            return Err(Impossible::MailboxOverMemory { mailbox, memory, room });
+        }
+        Ok(capacity)
+    }
+
+    fn check_addresses(&self) -> Result<(), Impossible> {
+        for (key, addresses) in [("smtp", &self.smtp), ("http", &self.http)] {
+            if addresses.is_empty() {
+                return Err(Impossible::NoAddress(key));
+            }
+        }
+        let addresses = self.smtp.len() + self.http.len();
+        if addresses > LISTENERS_MAX {
+            return Err(Impossible::TooManyAddresses(addresses));
+        }
+        let mut seen = BTreeSet::new();
+        // Port 0 is another port each time.
+        let fixed = self.smtp.iter().chain(&self.http).filter(|address| address.port() != 0);
+        match fixed.copied().find(|address| !seen.insert(*address)) {
+            Some(address) => Err(Impossible::AddressTwice(address)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_numbers(&self) -> Result<(), Impossible> {
+        let numbers = [
+            ("message-size", self.message_bytes_max),
+            ("memory", self.memory_bytes),
+            ("mailboxes", self.mailboxes_max as usize),
+            ("mailbox-size", self.mailbox_bytes_max),
+            ("messages-per-mailbox", self.mailbox_messages_max as usize),
+        ];
+        if let Some((key, _)) = numbers.iter().find(|(_, number)| *number == 0) {
+            return Err(Impossible::Zero(key));
+        }
+        if self.mailboxes_max > MAILBOXES_MAX {
+            return Err(Impossible::TooManyMailboxes(self.mailboxes_max));
+        }
+        if self.memory_bytes > MEMORY_BYTES_MAX {
+            return Err(Impossible::TooMuchMemory(Size(self.memory_bytes)));
+        }
+        Ok(())
+    }
+}
+
+/// What was asked for has to be possible; what was not is only as many as are.
+fn connections(asked: Option<u32>, machine: &Machine) -> Result<u32, Impossible> {
+    let (possible, descriptors) = (machine.connections_max(), machine.descriptors);
+    if possible == 0 {
+        return Err(Impossible::NoDescriptors(descriptors));
+    }
+    match asked {
+        Some(0) => Err(Impossible::Zero("connections")),
+        Some(connections) if u64::from(connections) > possible => {
+            Err(Impossible::TooManyConnections { connections, possible, descriptors })
+        }
+        Some(connections) => Ok(connections),
+        None => Ok(u32::try_from(possible)
+            .map_or(CONNECTIONS_DEFAULT, |possible| possible.min(CONNECTIONS_DEFAULT))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::NamingKey;
+    use super::super::file;
+    use super::*;
+    use crate::limits::{MIB, TTL_MS_MAX};
+
+    fn machine(descriptors: u64) -> Machine {
+        Machine { hostname: Hostname::localhost(), descriptors, available: None }
+    }
+
+    /// Any keys that can be had on a machine with descriptors enough.
+    fn possible() -> impl Strategy<Value = Keys> {
+        let addresses = || {
+            prop::collection::btree_set(any::<SocketAddr>(), 1..LISTENERS_MAX / 2).prop_filter_map(
+                "a scope, or a flow label, is no part of an address as typed",
+                |addresses| {
+                    let plain = |address: SocketAddr| SocketAddr::new(address.ip(), address.port());
+                    let plain: BTreeSet<_> = addresses.into_iter().map(plain).collect();
+                    Some(plain.into_iter().collect::<Vec<_>>())
+                },
+            )
+        };
+        let ttl = prop_oneof![
+            Just(TimeToLive::Unlimited),
+            (1..=TTL_MS_MAX).prop_map(TimeToLive::Milliseconds),
+        ];
+        let places = (addresses(), addresses(), "[a-zA-Z0-9._-]{1,255}", 1_u32..1_000_000);
+        let policy = prop_oneof![Just(Policy::Curt), Just(Policy::Rfc)];
+        let naming = prop_oneof![Just(NamingKey::Local), Just(NamingKey::Full)];
+        let sizes = (1_usize..=1 << 30, 0_usize..1 << 34, 0_usize..1 << 40);
+        let counts = (1_u32..1 << 20, 1_u32..);
+        (places, (policy, naming, ttl), sizes, counts).prop_map(
+            |((smtp, http, hostname, connections), (policy, naming, ttl), sizes, counts)| {
+                let (message, mailbox_more, memory_more) = sizes;
+                let mailbox = message + MIB + mailbox_more;
+                // Drafts have a quarter; and a table: more than is needed of either.
+                let memory = 2 * mailbox + 4 * message + (1 << 30) + memory_more;
+                Keys {
+                    smtp: Some(smtp),
+                    http: Some(http),
+                    hostname: hostname.parse().ok(),
+                    connections: Some(connections),
+                    policy: Some(policy),
+                    naming: Some(naming),
+                    message_size: Some(Size(message)),
+                    ttl: Some(ttl),
+                    memory: Some(Size(memory)),
+                    mailboxes: Some(counts.0),
+                    mailbox_size: Some(Size(mailbox)),
+                    messages_per_mailbox: Some(counts.1),
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn settings_written_as_a_file_are_read_as_the_same_settings(keys in possible()) {
+            let machine = machine(u64::MAX);
+            let settings = Settings::resolve(keys.clone(), &machine).unwrap();
+            prop_assert_eq!(settings.keys(), keys);
+            let read = file::parse(&settings.to_toml().unwrap()).unwrap();
+            prop_assert_eq!(Settings::resolve(read, &machine), Ok(settings));
+        }
+    }
+
+    #[test]
+    fn fewer_descriptors_mean_fewer_connections_unless_they_were_asked_for() {
+        let connections = |connections, descriptors| {
+            let keys = Keys { connections, ..Keys::default() };
+            Settings::resolve(keys, &machine(descriptors)).map(|settings| settings.connections_max)
+        };
+        assert_eq!(connections(None, 1 << 20), Ok(CONNECTIONS_DEFAULT));
+        assert_eq!(connections(None, u64::MAX), Ok(CONNECTIONS_DEFAULT));
+        assert_eq!(connections(None, 1024), Ok(960));
+        assert_eq!(connections(Some(960), 1024), Ok(960));
+        assert_eq!(
+            connections(Some(961), 1024),
+            Err(Impossible::TooManyConnections {
+                connections: 961,
+                possible: 960,
+                descriptors: 1024
+            })
+        );
+        assert_eq!(connections(None, 65), Ok(1));
+        assert_eq!(connections(None, 64), Err(Impossible::NoDescriptors(64)));
+        assert_eq!(connections(Some(0), 1024), Err(Impossible::Zero("connections")));
+    }
+}
