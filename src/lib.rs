@@ -9,7 +9,7 @@
 //! floor 3  smtp::session  http             conversations: no socket, no clock
 //! floor 2  store                           the pool of arenas, mailbox logs, drafts, directory
 //! floor 1  smtp::{line,command,address,body,reply}   bytes in, values out
-//! floor 0  limits  clock  metrics  sys     every bound in one place; the only `unsafe`
+//! floor 0  limits  clock  output  metrics  sys   every bound in one place; the only `unsafe`
 //! ```
 
 pub mod clock;
@@ -18,6 +18,7 @@ pub mod http;
 pub mod limits;
 pub mod metrics;
 pub mod net;
+pub mod output;
 pub mod server;
 pub mod smtp;
 pub mod store;
