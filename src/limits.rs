@@ -16,6 +16,18 @@ pub const LINE_BYTES_MAX: usize = 1024;
 pub const PATH_BYTES_MAX: usize = 256;
 /// The longest name that a client may call itself in HELO or EHLO (RFC 5321 section 4.5.3.1.2).
 pub const HELO_BYTES_MAX: usize = 255;
+/// How much of that name a session keeps for the trace line. Names of hosts are shorter; every
+/// connection pays for this, the idle ones too.
+pub const HELO_BYTES_KEPT: usize = 64;
+/// The longest name that this server may give itself (RFC 5321 section 4.5.3.1.2).
+pub const HOSTNAME_BYTES_MAX: usize = 255;
+/// The longest answer to one command, the closing 421 after a last fault included. A session does
+/// not begin on a command while its output has less room than this. The longest is EHLO's, which
+/// names the host and every extension.
+pub const REPLY_BYTES_MAX: usize = 512;
+/// Pieces of a body that a session gathers from one read before it hands them over. A body has one
+/// more piece for each line that began with a dot, so most have one.
+pub const BODY_PIECES_MAX: usize = 16;
 /// The most recipients of one message; the next is refused with 452 (RFC 5321 section 4.5.3.1.8
 /// asks for at least this many).
 pub const RECIPIENTS_MAX: usize = 100;
@@ -46,3 +58,6 @@ const _: () = assert!(
     ENVELOPE_BYTES_MAX >= HELO_BYTES_MAX + 3 * PATH_BYTES_MAX + 4 * size_of::<u16>(),
     "an envelope holds the client's name, the reverse-path and two forward-paths"
 );
+const _: () = assert!(HELO_BYTES_KEPT <= HELO_BYTES_MAX && HELO_BYTES_MAX <= u8::MAX as usize);
+const _: () = assert!(RECIPIENTS_MAX <= u8::MAX as usize);
+const _: () = assert!(REPLY_BYTES_MAX >= HOSTNAME_BYTES_MAX + 192);
