@@ -17,3 +17,4 @@ pub mod body;
 pub mod command;
 pub mod line;
 pub mod reply;
+pub mod session;
