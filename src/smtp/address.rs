@@ -173,7 +173,8 @@ fn local_part_length(input: &[u8]) -> Result<usize, PathFault> {
     if input.first() == Some(&b'"') {
         return quoted_length(input);
     }
-    match input.iter().take_while(|&&byte| CLASSES[byte as usize] & IN_LOCAL_PART != 0).count() {
+    match input.iter().take_while(|&&byte| CLASSES[usize::from(byte)] & IN_LOCAL_PART != 0).count()
+    {
         0 => Err(PathFault::Malformed),
         length => Ok(length),
     }
@@ -203,10 +204,21 @@ fn domain_length(input: &[u8]) -> Result<usize, PathFault> {
     if input.first() == Some(&b'[') {
         return literal_length(input);
     }
-    let length = input.iter().take_while(|&&byte| CLASSES[byte as usize] & IN_DOMAIN != 0).count();
-    let domain = &input[..length];
-    let no_empty_label = !domain.starts_with(b".") && !domain.windows(2).any(|two| two == b"..");
-    if length > 0 && no_empty_label { Ok(length) } else { Err(PathFault::Malformed) }
+    // One pass, because this is done for every recipient. The dot before the first byte is there to
+    // refuse a label that is empty at the beginning too.
+    let mut before = b'.';
+    let mut length = 0;
+    for &byte in input {
+        if CLASSES[usize::from(byte)] & IN_DOMAIN == 0 {
+            break;
+        }
+        if byte == b'.' && before == b'.' {
+            return Err(PathFault::Malformed);
+        }
+        before = byte;
+        length += 1;
+    }
+    if length > 0 { Ok(length) } else { Err(PathFault::Malformed) }
 }
 
 /// How many bytes the address literal has that `input` begins with: `[192.0.2.1]` or
@@ -347,6 +359,7 @@ mod tests {
             "<\"a\x01\"@b>",
             "<\"a\\\x01\"@b>",
             "<\"a\tb\"@x>",
+            "<\"a\x7f\"@x>",
             "<a\u{85}b@x>",
             "<a@b\u{9f}>",
         ] {

@@ -88,8 +88,8 @@ pub enum Refusal {
     TooManyRecipients,
     /// More bytes than a message may have.
     MessageTooLarge,
-    /// A mailbox's name longer than the store can hold.
-    NameTooLong,
+    /// An address that names no mailbox: nothing is left of its name, or too much for the store.
+    NameNotAllowed,
     /// Every recipient was refused, so there is nobody to take a message for.
     NoRecipients,
 }
@@ -102,7 +102,7 @@ impl Refusal {
             Self::DraftsFull => b"452 4.3.1 Insufficient storage, try again later\r\n",
             Self::TooManyRecipients => b"452 4.5.3 Too many recipients\r\n",
             Self::MessageTooLarge => b"552 5.3.4 Message too large\r\n",
-            Self::NameTooLong => b"553 5.1.3 Mailbox name too long\r\n",
+            Self::NameNotAllowed => b"553 5.1.3 Mailbox name not allowed\r\n",
             Self::NoRecipients => b"554 5.5.1 No valid recipients\r\n",
         }
     }

@@ -60,7 +60,7 @@ impl World for Fake {
 
     fn recipient(&mut self, draft: &mut Draft, forward_path: &Address<'_>) -> Result<(), Refusal> {
         if forward_path.local_part().len() > self.room.local_part_bytes_max {
-            return Err(Refusal::NameTooLong);
+            return Err(Refusal::NameNotAllowed);
         }
         draft.message.recipients.push(forward_path.text().to_owned());
         Ok(())

@@ -244,7 +244,7 @@ fn recipients_that_are_refused_leave_the_others_and_none_is_no_fault() {
             "{GREETING}250 2.1.0 Ok\r\n{long}250 2.1.5 Ok\r\n\
              354 End data with <CR><LF>.<CR><LF>\r\n250 2.0.0 Ok: stored as {{id}}\r\n\
              250 2.1.0 Ok\r\n{long}{none}250 2.1.0 Ok\r\n{long}{none}{none}250 2.0.0 Ok\r\n",
-            long = "553 5.1.3 Mailbox name too long\r\n",
+            long = "553 5.1.3 Mailbox name not allowed\r\n",
             none = "554 5.5.1 No valid recipients\r\n",
         ),
         &["hi\r\n"],

@@ -397,7 +397,8 @@ fn chunks(to: &mut Vec<Transcript>) {
     });
     to.push(
         Transcript::new("chunks out of order are consumed", Policy::Rfc)
-            .c("BDAT 6\r\nQUIT\r\n")
+            .c("BDAT 6\r\nQUIT\r\nMAIL FROM:<a@x>\r\n")
+            .s(BAD_SEQUENCE)
             .s(BAD_SEQUENCE)
             .ehlo()
             .c("BDAT 6 LAST\r\nQUIT\r\nMAIL FROM:<a@x>\r\nBDAT 6 LAST\r\nQUIT\r\n")

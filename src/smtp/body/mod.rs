@@ -99,7 +99,8 @@ impl Scanner {
                     return Some(Piece::End);
                 }
                 Position::DotCr => {
-                    self.position = Position::Cr;
+                    // No LF follows this CR, so it begins no line end.
+                    self.position = Position::Within;
                     return Some(Piece::Bytes(b"\r"));
                 }
                 _ => return Some(self.data(input)),

@@ -14,11 +14,11 @@
 //! are told the same again, until the next MAIL; a message that is refused half way is read to its
 //! true end first, so that nothing in it is ever taken for a command.
 //!
-//! Lines are read by [`line`], so whoever calls keeps what [`Session::receive`] leaves of its
+//! Lines are read by [`line::next`], so whoever calls keeps what [`Session::receive`] leaves of its
 //! input, less than a line, and shows it again with more behind it. Of bodies nothing is left.
 //!
-//! [`body`] moves the states that read messages, [`policy`] judges faults, [`world`] is what the
-//! server implements.
+//! Beside this file, `body` moves the states that read messages, `policy` judges faults, and `world`
+//! is what the server implements.
 
 mod body;
 mod policy;
@@ -29,7 +29,8 @@ use std::mem;
 pub use world::{BadHostname, Client, Policy, Settings, World};
 
 use crate::limits::{HELO_BYTES_KEPT, LINE_BYTES_MAX, RECIPIENTS_MAX, REPLY_BYTES_MAX};
-use crate::output::Output;
+use crate::output::{Full, Output};
+use crate::smtp::address::Address;
 use crate::smtp::command::{self, Command, Mail};
 use crate::smtp::line::{self, Line};
 use crate::smtp::reply::{self, Fault, Goodbye, Refusal};
@@ -339,7 +340,7 @@ impl<W: World> Turn<'_, W> {
     fn recipient(
         &mut self,
         transaction: &mut Transaction<W::Draft>,
-        address: &crate::smtp::address::Address<'_>,
+        address: &Address<'_>,
     ) -> Result<(), Refusal> {
         if usize::from(transaction.recipients) >= RECIPIENTS_MAX {
             return Err(Refusal::TooManyRecipients);
@@ -367,7 +368,7 @@ impl<W: World> Turn<'_, W> {
 
 /// Replies always fit, because no command is begun without room for the longest. Should one not,
 /// the client lacks a reply and the server is none the worse.
-fn sure(pushed: Result<(), crate::output::Full>) {
+fn sure(pushed: Result<(), Full>) {
     debug_assert!(pushed.is_ok(), "a command was begun without room for its reply");
 }
 
