@@ -3,6 +3,7 @@
 Knows the command line and the HTTP API; knows nothing of SMTP, which is the clients' part.
 """
 
+import atexit
 import http.client
 import json
 import os
@@ -45,6 +46,10 @@ def environment():
     return {name: value for name, value in os.environ.items() if not name.startswith("MAILFLY_")}
 
 
+# A test run that is told to end (by a time limit, say) cleans up like one that is interrupted.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 class Daemon:
     """A running mailfly. `prefix` is what it is started under (a namespace, another user)."""
 
@@ -57,6 +62,8 @@ class Daemon:
         self.process = subprocess.Popen(
             [*prefix, path, *listeners, "--hostname", HOSTNAME, *flags],
             env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        # An interrupted run passes over unittest's own cleanups. A process that has ended is not killed.
+        atexit.register(self.process.kill)
         # A thread reads all that it prints, so that a full pipe never holds it up.
         lines = queue.SimpleQueue()
         self.reader = threading.Thread(target=self._read, args=(lines,), daemon=True)
