@@ -1,1 +1,42 @@
-//! To come.
+//! HTTP/1.1 over the store: the API, the pages, and what a monitor asks for. Bytes in, bytes out;
+//! no socket and no clock.
+//!
+//! ```text
+//! exchange   one connection's conversation: when is a request whole, what is owed
+//!   request      a head and its strictness            bytes -> Request
+//!   route        the table of all that can be asked    Request -> Route
+//!   answer       does what the route says              Route, Desk -> Response
+//!     api            JSON, in the shapes of Inbucket's REST v1
+//!     pages          HTML without script
+//!     message        what a message says: fields, parts, text
+//!     trace          the lines put before a message's source
+//!     download       how an attachment is handed over
+//!     link           paths that come back to what they name
+//!     monitor        metrics, livez, readyz
+//!   response     the one place that writes a head     Response -> bytes
+//! desk       the world that an answer may touch
+//! held       the heap that responses hold together
+//! ```
+
+mod answer;
+mod api;
+mod date;
+pub mod desk;
+mod download;
+pub mod exchange;
+pub mod held;
+mod link;
+pub mod message;
+mod monitor;
+mod pages;
+pub mod request;
+pub mod response;
+pub mod route;
+pub mod trace;
+
+pub use desk::{Desk, Scratch};
+pub use exchange::{Exchange, Progress, Then};
+pub use held::Responses;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,364 @@
+//! Does what a route says: reads from the store or changes it, and says so.
+
+use crate::clock::Now;
+use crate::limits::{
+    HEADER_PREVIEW_BYTES, HTTP_BODY_BYTES_MAX, HTTP_HEAD_BYTES_MAX, HTTP_LIST_MESSAGES_MAX,
+    HTTP_PAGE_MESSAGES_MAX,
+};
+use crate::store::{Envelope, Lost, Mailbox, MailboxName, Message, Missing};
+
+use super::desk::Desk;
+use super::message::view::{Summary, View};
+use super::request::{Refused, Request};
+use super::response::{Response, Status};
+use super::route::{Action, Found, query_value};
+use super::trace::Trace;
+use super::{api, download, link, monitor, pages};
+
+/// Answers a request that is whole and allowed.
+pub(super) fn answer(
+    request: &Request<'_>,
+    found: &Found<'_>,
+    voice: Voice,
+    body: &[u8],
+    desk: &mut Desk<'_>,
+    now: Now,
+) -> Response {
+    let mut errand = Errand { request, found, body, desk, now };
+    errand.run().unwrap_or_else(|failure| failure.respond(voice))
+}
+
+struct Errand<'a, 'd, 'w> {
+    request: &'a Request<'a>,
+    found: &'a Found<'a>,
+    body: &'a [u8],
+    desk: &'d mut Desk<'w>,
+    now: Now,
+}
+
+impl Errand<'_, '_, '_> {
+    fn run(&mut self) -> Result<Response, Failure> {
+        match self.found.route.action {
+            Action::Home => Ok(pages::home::page(self.desk)),
+            Action::Style => Ok(pages::style()),
+            Action::Find => self.find(),
+            Action::MailboxPage => self.mailbox_page(),
+            Action::MailboxPageDelete => {
+                let name = self.name()?;
+                self.purge(&name);
+                Ok(Response::see_other(link::mailbox_page(&name, self.desk.naming)))
+            }
+            Action::MessagePage => self.message_page(),
+            Action::MessagePageDelete => {
+                let name = self.name()?;
+                self.delete(&name)?;
+                Ok(Response::see_other(link::mailbox_page(&name, self.desk.naming)))
+            }
+            Action::MessageHtml => self.html(),
+            Action::List => self.list(),
+            Action::Purge => {
+                let name = self.name()?;
+                self.purge(&name);
+                Ok(api::ok())
+            }
+            Action::Show => self.show(),
+            Action::Mark => self.mark(),
+            Action::Delete => {
+                let name = self.name()?;
+                self.delete(&name)?;
+                Ok(api::ok())
+            }
+            Action::Source => self.source(),
+            Action::Attachment => self.attachment(),
+            Action::Metrics => Ok(monitor::metrics((self.desk.samples)(self.desk.store))),
+            Action::Livez => Ok(monitor::livez()),
+            Action::Readyz => Ok(monitor::readyz(self.desk.ready)),
+        }
+    }
+
+    fn find(&self) -> Result<Response, Failure> {
+        let asked = query_value(self.request.query, "name").unwrap_or_default();
+        if asked.trim().is_empty() {
+            return Ok(Response::see_other("/".to_owned()));
+        }
+        let name = MailboxName::of(asked.trim().as_bytes(), self.desk.naming);
+        let name = name.ok_or(Failure::Name)?;
+        Ok(Response::see_other(link::mailbox_page(&name, self.desk.naming)))
+    }
+
+    fn list(&mut self) -> Result<Response, Failure> {
+        let name = self.name()?;
+        let asked = query_value(self.request.query, "limit").map(|limit| limit.parse::<usize>());
+        let limit = asked.unwrap_or(Ok(HTTP_LIST_MESSAGES_MAX)).map_err(|_| Failure::Limit)?;
+        let newest = self.newest(&name, limit.min(HTTP_LIST_MESSAGES_MAX));
+        let entries: Vec<_> = newest
+            .listed
+            .into_iter()
+            .map(|(message, summary)| api::Entry::of(name.as_str(), &message, summary))
+            .collect();
+        let response = api::list(&entries).with("Mailfly-Messages", newest.held.to_string());
+        Ok(with_lost(response, newest.lost))
+    }
+
+    fn mailbox_page(&mut self) -> Result<Response, Failure> {
+        let name = self.name()?;
+        let newest = self.newest(&name, HTTP_PAGE_MESSAGES_MAX);
+        Ok(pages::mailbox::page(self.desk, &name, newest))
+    }
+
+    /// The newest messages of a mailbox, oldest of them first. Costs a look at each message that
+    /// it holds, and a read of the beginnings of those listed.
+    fn newest(&mut self, name: &MailboxName, limit: usize) -> Newest {
+        let desk = &mut *self.desk;
+        let Some(mailbox) = desk.store.find(name) else { return Newest::default() };
+        let held = desk.store.messages(mailbox, self.now).count();
+        let listed = desk
+            .store
+            .messages(mailbox, self.now)
+            .skip(held.saturating_sub(limit))
+            .map(|message| {
+                let beginning = &mut desk.scratch.message;
+                desk.store.read_body_start(&message, HEADER_PREVIEW_BYTES, beginning);
+                let envelope = desk.store.read_envelope(&message);
+                (message, Summary::of_beginning(beginning, &envelope))
+            })
+            .collect();
+        Newest { listed, held, lost: desk.store.lost(mailbox) }
+    }
+
+    fn show(&mut self) -> Result<Response, Failure> {
+        let name = self.name()?;
+        let (_, message, view) = self.view(&name)?;
+        let path = link::attachment(&name, self.desk.naming, message.id);
+        let link = self.request.host.map_or(path.clone(), |host| format!("http://{host}{path}"));
+        Ok(api::show(name.as_str(), &message, view, &link))
+    }
+
+    fn message_page(&mut self) -> Result<Response, Failure> {
+        let name = self.name()?;
+        let (mailbox, message, view) = self.view(&name)?;
+        let response = pages::message::page(self.desk, &name, &message, &view);
+        if !self.request.method.is_head() {
+            // It was there a moment ago, and nothing has changed since.
+            let _ = self.desk.store.mark_seen(mailbox, message.id, true, self.now);
+        }
+        Ok(response)
+    }
+
+    fn html(&mut self) -> Result<Response, Failure> {
+        let name = self.name()?;
+        let (_, _, view) = self.view(&name)?;
+        Ok(Response::letter(view.html))
+    }
+
+    fn view(&mut self, name: &MailboxName) -> Result<(Mailbox, Message, View), Failure> {
+        let (mailbox, message) = self.message(name)?;
+        let envelope = self.read(&message);
+        let view = View::of(&self.desk.scratch.message, &envelope);
+        Ok((mailbox, message, view))
+    }
+
+    fn source(&mut self) -> Result<Response, Failure> {
+        let name = self.name()?;
+        let (_, message) = self.message(&name)?;
+        let envelope = self.read(&message);
+        let id = message.id.to_string();
+        let trace = Trace {
+            helo: &envelope.helo,
+            source: message.source,
+            protocol: match (message.protocol.utf8, message.protocol.extended) {
+                (true, _) => "UTF8SMTP",
+                (false, true) => "ESMTP",
+                (false, false) => "SMTP",
+            },
+            reverse_path: &envelope.reverse_path,
+            forward_paths: &envelope.forward_paths,
+            hostname: self.desk.hostname,
+            id: &id,
+            received_unix_ms: message.received_unix_ms,
+        };
+        let source = [trace.lines().as_bytes(), &self.desk.scratch.message].concat();
+        Ok(Response::text(Status::OK, source))
+    }
+
+    fn attachment(&mut self) -> Result<Response, Failure> {
+        let name = self.name()?;
+        let (_, message) = self.message(&name)?;
+        self.desk.store.read_body(&message, &mut self.desk.scratch.message);
+        let (attachment, bytes) = View::attachment(&self.desk.scratch.message, self.found.number)
+            .ok_or(Failure::NotFound)?;
+        Ok(Response::download(
+            download::safe_type(&attachment.content_type),
+            download::disposition(&attachment.filename),
+            bytes,
+        ))
+    }
+
+    fn mark(&mut self) -> Result<Response, Failure> {
+        let name = self.name()?;
+        let seen = api::seen(self.body).ok_or(Failure::Body)?;
+        let (mailbox, message) = self.message(&name)?;
+        if let Some(seen) = seen {
+            self.desk.store.mark_seen(mailbox, message.id, seen, self.now)?;
+        }
+        Ok(api::ok())
+    }
+
+    fn delete(&mut self, name: &MailboxName) -> Result<(), Failure> {
+        // By id only: the latest may be another by the time that the request is here.
+        let id = api::id(&self.found.id).ok_or(Failure::NotFound)?;
+        let Some(mailbox) = self.desk.store.find(name) else {
+            return Err(self.desk.store.why_missing(None, id).into());
+        };
+        Ok(self.desk.store.delete(mailbox, id, self.now)?)
+    }
+
+    fn purge(&mut self, name: &MailboxName) {
+        if let Some(mailbox) = self.desk.store.find(name) {
+            self.desk.store.purge(mailbox);
+        }
+    }
+
+    fn name(&self) -> Result<MailboxName, Failure> {
+        MailboxName::of(self.found.name.as_bytes(), self.desk.naming).ok_or(Failure::Name)
+    }
+
+    fn message(&self, name: &MailboxName) -> Result<(Mailbox, Message), Failure> {
+        let store = &*self.desk.store;
+        let mailbox = store.find(name);
+        if self.found.id == "latest" {
+            let mailbox = mailbox.ok_or(Failure::NotFound)?;
+            let message = store.latest(mailbox, self.now).ok_or(Failure::NotFound)?;
+            return Ok((mailbox, message));
+        }
+        let id = api::id(&self.found.id).ok_or(Failure::NotFound)?;
+        let Some(mailbox) = mailbox else { return Err(store.why_missing(None, id).into()) };
+        Ok((mailbox, store.message(mailbox, id, self.now)?))
+    }
+
+    /// Reads a message into the scratch.
+    fn read(&mut self, message: &Message) -> Envelope {
+        self.desk.store.read_body(message, &mut self.desk.scratch.message);
+        self.desk.store.read_envelope(message)
+    }
+}
+
+/// The newest messages of a mailbox.
+#[derive(Debug, Default)]
+pub(super) struct Newest {
+    /// The ones asked for, oldest first.
+    pub(super) listed: Vec<(Message, Summary)>,
+    /// How many there are.
+    pub(super) held: usize,
+    /// How many there were.
+    pub(super) lost: Lost,
+}
+
+fn with_lost(response: Response, lost: Lost) -> Response {
+    let Lost { mailbox_full, memory_full, expired, deleted } = lost;
+    response.with(
+        "Mailfly-Lost",
+        format!("full={mailbox_full}, memory={memory_full}, expired={expired}, deleted={deleted}"),
+    )
+}
+
+/// Why something asked for is not done.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    Refused(Refused),
+    Spelling,
+    NotFound,
+    Method(String),
+    Foreign,
+    BodyTooLarge,
+    Body,
+    Limit,
+    Name,
+    Gone,
+    Busy,
+}
+
+impl From<Missing> for Failure {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Gone => Self::Gone,
+            Missing::Unknown => Self::NotFound,
+        }
+    }
+}
+
+impl Failure {
+    /// The answer, as the asker would have it.
+    pub(super) fn respond(self, voice: Voice) -> Response {
+        let (status, words) = (self.status(), self.words());
+        let response = match voice {
+            Voice::Json => api::error(status, &words),
+            Voice::Html => pages::failure(status, &words),
+            Voice::Text => Response::text(status, format!("{words}\n")),
+        };
+        match self {
+            Self::Method(allow) => response.with("Allow", allow),
+            _ => response,
+        }
+    }
+
+    const fn status(&self) -> Status {
+        match self {
+            Self::Refused(refused) => refused.status(),
+            Self::Spelling | Self::Limit | Self::Name | Self::Body => Status::BAD_REQUEST,
+            Self::NotFound => Status::NOT_FOUND,
+            Self::Method(_) => Status::METHOD_NOT_ALLOWED,
+            Self::Foreign => Status::FORBIDDEN,
+            Self::BodyTooLarge => Status::CONTENT_TOO_LARGE,
+            Self::Gone => Status::GONE,
+            Self::Busy => Status::UNAVAILABLE,
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Refused(Refused::Bad) => "this is not a request that can be understood".into(),
+            Self::Refused(Refused::TargetTooLong) => "the address is too long".into(),
+            Self::Refused(Refused::HeadTooLarge) => {
+                format!("the head of a request may have {HTTP_HEAD_BYTES_MAX} bytes")
+            }
+            Self::Refused(Refused::MethodUnknown) => "no such method".into(),
+            Self::Refused(Refused::TransferEncoding) => {
+                "bodies are taken by Content-Length only".into()
+            }
+            Self::Refused(Refused::Version) => "only HTTP/1.1 and HTTP/1.0 are spoken here".into(),
+            Self::Refused(Refused::Expectation) => "that cannot be expected".into(),
+            Self::Spelling => "nothing here is spelled like that".into(),
+            Self::NotFound => "there is nothing here".into(),
+            Self::Method(allow) => format!("only {allow} can be done here"),
+            Self::Foreign => "another site's page must not do this".into(),
+            Self::BodyTooLarge => {
+                format!("a body may have {HTTP_BODY_BYTES_MAX} bytes, where one is taken at all")
+            }
+            Self::Body => "the body has to be JSON like {\"seen\":true}".into(),
+            Self::Limit => "the limit has to be a number".into(),
+            Self::Name => "no mailbox can have this name".into(),
+            Self::Gone => "gone: this message was here and has been removed".into(),
+            Self::Busy => "too many answers are waiting to be read; try again soon".into(),
+        }
+    }
+}
+
+/// How the asker would like to be spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Voice {
+    Json,
+    Html,
+    Text,
+}
+
+impl Voice {
+    /// Programs ask below `/api`, monitors at their own paths, people everywhere else.
+    pub(super) fn of(path: &str) -> Self {
+        match path.split('/').nth(1) {
+            Some("api") => Self::Json,
+            Some("metrics" | "livez" | "readyz" | "style.css") => Self::Text,
+            _ => Self::Html,
+        }
+    }
+}

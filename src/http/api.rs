@@ -1,0 +1,177 @@
+//! The API's answers, in the shapes that clients of Inbucket's REST API (v1) read.
+//!
+//! Where Inbucket leaves something open it is decided here: a list goes from the oldest message to
+//! the newest, `date` is when the message was taken, an address is written `Name <address>`, and the
+//! names of header fields are spelled as Go spells them (`Message-Id`), since that is what its
+//! clients look for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::{Message, MessageId};
+
+use super::date::rfc3339;
+use super::message::view::{Summary, View};
+use super::response::{Response, Status};
+
+/// One message in a list.
+#[derive(Debug, Serialize)]
+pub(super) struct Entry<'a> {
+    mailbox: &'a str,
+    id: String,
+    from: String,
+    to: Vec<String>,
+    subject: String,
+    date: String,
+    #[serde(rename = "posix-millis")]
+    posix_millis: u64,
+    size: usize,
+    seen: bool,
+}
+
+impl<'a> Entry<'a> {
+    pub(super) fn of(mailbox: &'a str, message: &Message, summary: Summary) -> Self {
+        Self {
+            mailbox,
+            id: message.id.to_string(),
+            from: summary.from,
+            to: summary.to,
+            subject: summary.subject,
+            date: rfc3339(message.received_unix_ms),
+            posix_millis: message.received_unix_ms,
+            size: message.body_bytes,
+            seen: message.seen,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    entry: Entry<'a>,
+    body: Body,
+    header: BTreeMap<String, Vec<String>>,
+    attachments: Vec<Attached>,
+}
+
+#[derive(Debug, Serialize)]
+struct Body {
+    text: String,
+    html: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Attached {
+    filename: String,
+    #[serde(rename = "content-type")]
+    content_type: String,
+    #[serde(rename = "download-link")]
+    download_link: String,
+    #[serde(rename = "view-link")]
+    view_link: String,
+    md5: String,
+}
+
+pub(super) fn list(entries: &[Entry<'_>]) -> Response {
+    json(Status::OK, &entries)
+}
+
+/// A whole message. `link` is what the number of an attachment is put behind.
+pub(super) fn show(mailbox: &str, message: &Message, view: View, link: &str) -> Response {
+    let mut header = BTreeMap::<String, Vec<String>>::new();
+    for (name, value) in view.fields {
+        header.entry(canonical(&name)).or_default().push(value);
+    }
+    let attachments = view
+        .attachments
+        .into_iter()
+        .enumerate()
+        .map(|(number, attachment)| Attached {
+            filename: attachment.filename,
+            content_type: attachment.content_type,
+            download_link: format!("{link}{number}"),
+            view_link: format!("{link}{number}"),
+            md5: attachment.md5,
+        })
+        .collect();
+    let entry = Entry::of(mailbox, message, view.summary);
+    let body = Body { text: view.text, html: view.html };
+    json(Status::OK, &Whole { entry, body, header, attachments })
+}
+
+/// It is done.
+pub(super) fn ok() -> Response {
+    json(Status::OK, &"OK")
+}
+
+pub(super) fn error(status: Status, words: &str) -> Response {
+    json(status, &BTreeMap::from([("error", words)]))
+}
+
+/// Whether a PATCH says that the message was seen. Clients send the whole entry, the one field, or,
+/// as Inbucket's own does, nothing at all. `None` if it is not JSON.
+pub(super) fn seen(body: &[u8]) -> Option<Option<bool>> {
+    #[derive(Deserialize)]
+    struct Change {
+        seen: Option<bool>,
+    }
+    if body.trim_ascii().is_empty() {
+        return Some(Some(true));
+    }
+    serde_json::from_slice::<Change>(body).ok().map(|change| change.seen)
+}
+
+/// The id, if it is spelled as one.
+pub(super) fn id(text: &str) -> Option<MessageId> {
+    text.parse().ok()
+}
+
+/// As Go's net/textproto spells a field's name: capitals at the beginning and after hyphens.
+fn canonical(name: &str) -> String {
+    let mut upper = true;
+    name.chars()
+        .map(|character| {
+            let spelled =
+                if upper { character.to_ascii_uppercase() } else { character.to_ascii_lowercase() };
+            upper = character == '-';
+            spelled
+        })
+        .collect()
+}
+
+fn json(status: Status, value: &impl Serialize) -> Response {
+    // Strings, numbers and lists of them: nothing that JSON cannot say.
+    Response::json(status, serde_json::to_vec(value).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn field_names_are_spelled_as_go_spells_them() {
+        for (sent, spelled) in [
+            ("message-ID", "Message-Id"),
+            ("X-MAILER", "X-Mailer"),
+            ("dkim-signature", "Dkim-Signature"),
+        ] {
+            assert_eq!(canonical(sent), spelled);
+        }
+    }
+
+    #[test]
+    fn a_change_is_read() {
+        for (body, seen_says) in [
+            ("", Some(Some(true))),
+            ("{\"seen\":true}", Some(Some(true))),
+            ("{\"mailbox\":\"a\",\"seen\":false,\"to\":[]}", Some(Some(false))),
+            ("{}", Some(None)),
+            ("{\"seen\":1}", None),
+            ("seen", None),
+            ("\u{0}", None),
+        ] {
+            assert_eq!(seen(body.as_bytes()), seen_says, "{body}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The world that an answer may touch: lent by the server for one turn, given back after it.
+
+use crate::metrics::Sample;
+use crate::store::Store;
+use crate::store::name::Naming;
+
+use super::held::Responses;
+
+/// What an [`Exchange`](super::Exchange) reaches the rest of the program through.
+pub struct Desk<'a> {
+    /// The mail.
+    pub store: &'a mut Store,
+    /// How an address names a mailbox.
+    pub naming: Naming,
+    /// What this server calls itself; in Received lines and on the pages.
+    pub hostname: &'a str,
+    /// Where it takes mail, for the pages to tell; `127.0.0.1:1025`, say. Empty if nowhere.
+    pub smtp: &'a str,
+    /// Whether new work is welcome; not while the server drains. Connections close after their next
+    /// answer then.
+    pub ready: bool,
+    /// The counters and gauges, read when somebody asks for them.
+    pub samples: &'a dyn Fn(&Store) -> Vec<Sample>,
+    /// Room to read messages into, kept from one answer to the next.
+    pub scratch: &'a mut Scratch,
+    /// The heap that responses hold together.
+    pub responses: &'a Responses,
+}
+
+/// Room to read one message into. It grows to the largest message that was ever read and stays.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    pub(super) message: Vec<u8>,
+}

@@ -1,0 +1,181 @@
+//! One connection's conversation: when is a request whole, what is owed, does the connection live.
+//! What is answered is decided elsewhere.
+//!
+//! The reactor keeps what was not consumed and shows it again, with more. One response is owed at a
+//! time: while one waits to be read, nothing more is consumed, so a client that does not read gets
+//! no further work done, whatever it sends.
+
+use crate::clock::Now;
+
+use super::answer::{self, Failure, Voice};
+use super::desk::Desk;
+use super::held::Held;
+use super::request::Request;
+use super::response::{Manner, Response};
+use super::route::{self, Missed};
+
+/// A connection. While idle it holds no heap.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    owed: Option<Owed>,
+    /// `100 Continue` has been said for the request that is coming in.
+    continued: bool,
+    closing: bool,
+}
+
+/// What became of the input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many of its bytes are done with.
+    pub consumed: usize,
+    /// What to do once [`Exchange::pending`] is empty.
+    pub then: Then,
+}
+
+/// What to do when all that is owed has been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Show what was left of the input again, if there was any; wait for more, if not.
+    Continue,
+    /// Close.
+    Close,
+}
+
+#[derive(Debug)]
+struct Owed {
+    bytes: Vec<u8>,
+    sent: usize,
+    _held: Held,
+}
+
+impl Exchange {
+    /// Takes a look at all input that is not consumed yet, and does at most one request of it. Call
+    /// it again when something was consumed, something was sent wholly, or more came.
+    pub fn receive(&mut self, input: &[u8], desk: &mut Desk<'_>, now: Now) -> Progress {
+        if self.closing {
+            return self.progress(input.len());
+        }
+        if self.owed.is_some() || input.is_empty() {
+            return self.progress(0);
+        }
+        let request = match Request::parse(input) {
+            Ok(Some(request)) => request,
+            Ok(None) => return self.progress(0),
+            Err(refused) => {
+                let response = Failure::Refused(refused).respond(Voice::Text);
+                return self.refuse(input, response, false, desk, now);
+            }
+        };
+        let voice = Voice::of(request.path);
+        let found = match route::find(request.method, request.path) {
+            Ok(found) => found,
+            Err(missed) => {
+                let failure = match missed {
+                    Missed::Spelling => Failure::Spelling,
+                    Missed::NotFound => Failure::NotFound,
+                    Missed::Method(allow) => Failure::Method(allow),
+                };
+                return self.turn_down(input, &request, failure.respond(voice), desk, now);
+            }
+        };
+        if found.route.changes() && request.is_foreign() {
+            return self.turn_down(input, &request, Failure::Foreign.respond(voice), desk, now);
+        }
+        if request.content_length > found.route.body_bytes_max {
+            let response = Failure::BodyTooLarge.respond(voice);
+            return self.turn_down(input, &request, response, desk, now);
+        }
+        let end = request.head_bytes.saturating_add(request.content_length);
+        let Some(body) = input.get(request.head_bytes..end) else {
+            if request.expect_continue && !self.continued {
+                self.continued = true;
+                self.owe(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(), desk);
+            }
+            return self.progress(0);
+        };
+        self.continued = false;
+        let response = answer::answer(&request, &found, voice, body, desk, now);
+        self.respond(response, &request, request.keep_alive && desk.ready, desk, now);
+        self.progress(end)
+    }
+
+    /// The bytes that are to be sent.
+    #[must_use]
+    pub fn pending(&self) -> &[u8] {
+        self.owed.as_ref().and_then(|owed| owed.bytes.get(owed.sent..)).unwrap_or_default()
+    }
+
+    /// The first `bytes` of what was pending have been sent.
+    pub fn sent(&mut self, bytes: usize) {
+        if let Some(owed) = &mut self.owed {
+            owed.sent = owed.sent.saturating_add(bytes);
+            if owed.sent >= owed.bytes.len() {
+                self.owed = None;
+            }
+        }
+    }
+
+    /// Whether a request is being answered. If not, the connection can be closed without anybody
+    /// missing anything.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.owed.is_none()
+    }
+
+    /// Answers a request whose body, if it has one, is not going to be read.
+    fn turn_down(
+        &mut self,
+        input: &[u8],
+        request: &Request<'_>,
+        response: Response,
+        desk: &mut Desk<'_>,
+        now: Now,
+    ) -> Progress {
+        if request.content_length > 0 {
+            return self.refuse(input, response, request.method.is_head(), desk, now);
+        }
+        self.respond(response, request, request.keep_alive && desk.ready, desk, now);
+        self.progress(request.head_bytes)
+    }
+
+    /// Answers, and is done with the connection: where the next request begins is not known.
+    fn refuse(
+        &mut self,
+        input: &[u8],
+        response: Response,
+        head_only: bool,
+        desk: &Desk<'_>,
+        now: Now,
+    ) -> Progress {
+        self.closing = true;
+        let manner = Manner { head_only, keep_alive: false, old: false };
+        self.owe(response.render(manner, now.unix_ms), desk);
+        self.progress(input.len())
+    }
+
+    fn respond(
+        &mut self,
+        response: Response,
+        request: &Request<'_>,
+        keep_alive: bool,
+        desk: &Desk<'_>,
+        now: Now,
+    ) {
+        self.closing = !keep_alive;
+        let manner = Manner { head_only: request.method.is_head(), keep_alive, old: request.old };
+        if !self.owe(response.render(manner, now.unix_ms), desk) {
+            let response = Failure::Busy.respond(Voice::of(request.path));
+            self.owe(response.render(manner, now.unix_ms), desk);
+        }
+    }
+
+    fn owe(&mut self, bytes: Vec<u8>, desk: &Desk<'_>) -> bool {
+        self.owed =
+            desk.responses.hold(bytes.capacity()).map(|held| Owed { bytes, sent: 0, _held: held });
+        self.owed.is_some()
+    }
+
+    const fn progress(&self, consumed: usize) -> Progress {
+        Progress { consumed, then: if self.closing { Then::Close } else { Then::Continue } }
+    }
+}

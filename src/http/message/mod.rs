@@ -1,0 +1,17 @@
+//! What a message says, for somebody who reads it. Nothing here runs while mail is taken.
+//!
+//! ```text
+//! fields    the header section, cut into fields; words, addresses, parameters decoded
+//! parts     the MIME tree, walked to its leaves, bounded
+//! view      texts, HTML and attachments out of the leaves
+//! ```
+//!
+//! mail-parser decodes what needs tables and care: encoded words, addresses, parameters, charsets,
+//! base64, quoted-printable. The tree is walked by hand, because mail-parser's own walk has no
+//! bounds: messages within messages, 30 bytes each, make it nest its answer as deep as the message
+//! is long (and overflow the stack when that is dropped, which nothing catches), and within a base64
+//! part it copies the rest of the message once for each of them.
+
+pub mod fields;
+pub mod parts;
+pub mod view;

@@ -1,0 +1,268 @@
+//! What a reader is shown of a message: who, to whom, about what; its texts, its HTML, its
+//! attachments.
+//!
+//! Decoding runs other people's code over what strangers sent. mail-parser means never to panic, but
+//! it unwraps and indexes in its decoders; should one of those be wrong, the reader of that one
+//! message is told so, and the loop goes on. That is what `catch_unwind` is here for.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use md5::{Digest, Md5};
+
+use crate::limits::{
+    HEADER_FIELD_BYTES_MAX, HEADER_FIELD_PREVIEW_BYTES, HEADER_PREVIEW_BYTES,
+    HEADER_SECTION_BYTES_MAX,
+};
+use crate::store::Envelope;
+
+use super::fields::{Field, Fields, clean};
+use super::parts::{Part, Parts};
+
+/// Who wrote to whom about what. Where the message does not say, its envelope does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The first author, as `Name <address>`.
+    pub from: String,
+    /// The recipients that the message names.
+    pub to: Vec<String>,
+    /// Further ones.
+    pub cc: Vec<String>,
+    /// The subject, decoded.
+    pub subject: String,
+    /// When the author says that it was written, as sent.
+    pub date: String,
+}
+
+/// A message, decoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Who and what.
+    pub summary: Summary,
+    /// The header section: each field's name as sent, and its value, unfolded but not decoded.
+    pub fields: Vec<(String, String)>,
+    /// The plain texts, one after the other. Empty if there is only HTML: none is made up.
+    pub text: String,
+    /// The HTML, exactly as dangerous as it was sent.
+    pub html: String,
+    /// Everything else.
+    pub attachments: Vec<Attachment>,
+    /// Whether bounds hid something; all of it is in the source.
+    pub clipped: bool,
+    /// Whether decoding failed in a way that it never should.
+    pub unreadable: bool,
+}
+
+/// What is known about an attachment. Its number is its place in the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// A safe name for the file; never empty.
+    pub filename: String,
+    /// What the sender says it is.
+    pub content_type: String,
+    /// The length, decoded.
+    pub bytes: usize,
+    /// The MD5 of the decoded bytes, in hexadecimal.
+    pub md5: String,
+}
+
+impl Summary {
+    /// Reads a message's beginning, for a list.
+    #[must_use]
+    pub fn of_beginning(beginning: &[u8], envelope: &Envelope) -> Self {
+        caught(|| {
+            let fields = Fields::split(beginning, HEADER_PREVIEW_BYTES);
+            Self::of(&fields, envelope, HEADER_FIELD_PREVIEW_BYTES)
+        })
+        .unwrap_or_else(|| Self::of(&Fields::default(), envelope, 0))
+    }
+
+    fn of(fields: &Fields<'_>, envelope: &Envelope, most: usize) -> Self {
+        let addresses =
+            |name: &str| fields.first(name).map(|field| field.addresses(most)).unwrap_or_default();
+        let from = addresses("From").into_iter().next();
+        let to = Some(addresses("To")).filter(|to| !to.is_empty());
+        let path = |path: &[u8]| format!("<{}>", clean(&String::from_utf8_lossy(path)));
+        Self {
+            from: from.unwrap_or_else(|| path(&envelope.reverse_path)),
+            to: to.unwrap_or_else(|| {
+                envelope.forward_paths.iter().map(|forward_path| path(forward_path)).collect()
+            }),
+            cc: addresses("Cc"),
+            subject: fields.first("Subject").map(|field| field.words(most)).unwrap_or_default(),
+            date: fields.first("Date").as_ref().map(Field::raw_text).unwrap_or_default(),
+        }
+    }
+}
+
+impl View {
+    /// Decodes a message.
+    #[must_use]
+    pub fn of(message: &[u8], envelope: &Envelope) -> Self {
+        caught(|| Self::decode(message, envelope)).unwrap_or_else(|| Self {
+            summary: Summary::of_beginning(&[], envelope),
+            unreadable: true,
+            ..Self::default()
+        })
+    }
+
+    fn decode(message: &[u8], envelope: &Envelope) -> Self {
+        let fields = Fields::split(message, HEADER_SECTION_BYTES_MAX);
+        let parts = Parts::of(message, &fields);
+        let mut view = Self {
+            summary: Summary::of(&fields, envelope, HEADER_FIELD_BYTES_MAX),
+            fields: fields
+                .list
+                .iter()
+                .map(|field| (field.name.to_owned(), field.raw_text()))
+                .collect(),
+            clipped: fields.clipped || parts.clipped,
+            ..Self::default()
+        };
+        for part in &parts.leaves {
+            match Role::of(part) {
+                Role::Text => push(&mut view.text, &part.text()),
+                Role::Html => push(&mut view.html, &part.text()),
+                Role::Attachment => {
+                    let number = view.attachments.len();
+                    view.attachments.push(attachment(part, number, &part.bytes()));
+                }
+            }
+        }
+        view
+    }
+
+    /// What is known about one attachment, and its bytes.
+    #[must_use]
+    pub fn attachment(message: &[u8], number: usize) -> Option<(Attachment, Vec<u8>)> {
+        caught(|| {
+            let fields = Fields::split(message, HEADER_SECTION_BYTES_MAX);
+            let parts = Parts::of(message, &fields);
+            let part = parts
+                .leaves
+                .iter()
+                .filter(|part| Role::of(part) == Role::Attachment)
+                .nth(number)?;
+            let bytes = part.bytes();
+            Some((attachment(part, number, &bytes), bytes.into_owned()))
+        })
+        .flatten()
+    }
+}
+
+/// What a leaf is to a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Text,
+    Html,
+    Attachment,
+}
+
+impl Role {
+    fn of(part: &Part<'_>) -> Self {
+        let apart = part.is_attachment || !part.filename.is_empty();
+        match part.content_type.as_str() {
+            "text/plain" if !apart => Self::Text,
+            "text/html" if !apart => Self::Html,
+            _ => Self::Attachment,
+        }
+    }
+}
+
+fn attachment(part: &Part<'_>, number: usize, bytes: &[u8]) -> Attachment {
+    let filename = if !part.filename.is_empty() {
+        part.filename.clone()
+    } else if part.content_type == "message/rfc822" {
+        format!("message-{number}.eml")
+    } else {
+        format!("attachment-{number}")
+    };
+    let md5 = Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    Attachment { filename, content_type: part.content_type.clone(), bytes: bytes.len(), md5 }
+}
+
+fn push(text: &mut String, more: &str) {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.push_str(more);
+}
+
+fn caught<T>(look: impl FnOnce() -> T) -> Option<T> {
+    // Nothing outlives a panic in there: what it read is shared, what it made is dropped.
+    catch_unwind(AssertUnwindSafe(look)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn envelope() -> Envelope {
+        Envelope {
+            helo: b"h".to_vec(),
+            reverse_path: b"r@s".to_vec(),
+            forward_paths: vec![b"f@g".to_vec()],
+        }
+    }
+
+    #[test]
+    fn a_message_with_everything() {
+        let message = "From: A <a@b>\r\nTo: c@d, E <e@f>\r\nSubject: =?utf-8?q?h=C3=AA?=\r\n\
+            Content-Type: multipart/mixed; boundary=o\r\n\r\n\
+            --o\r\nContent-Type: text/plain\r\n\r\none\r\n\
+            --o\r\nContent-Type: text/html\r\n\r\n<i>two</i>\r\n\
+            --o\r\nContent-Type: text/plain\r\n\r\nthree\r\n\
+            --o\r\nContent-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\
+            Content-Disposition: inline; filename=\"x.png\"\r\n\r\naGVsbG8=\r\n\
+            --o\r\nContent-Type: text/html; name=page.html\r\n\r\n<b>\r\n\
+            --o\r\nContent-Type: message/rfc822\r\n\r\nA: b\r\n\r\n--o--\r\n";
+        let view = View::of(message.as_bytes(), &envelope());
+        assert_eq!(view.summary.from, "A <a@b>");
+        assert_eq!(view.summary.to, ["<c@d>", "E <e@f>"]);
+        assert_eq!(view.summary.subject, "hê");
+        assert_eq!((view.text.as_str(), view.html.as_str()), ("one\nthree", "<i>two</i>"));
+        let names: Vec<_> = view.attachments.iter().map(|found| found.filename.as_str()).collect();
+        assert_eq!(names, ["x.png", "page.html", "message-2.eml"]);
+        // printf hello | md5sum
+        assert_eq!(view.attachments[0].md5, "5d41402abc4b2a76b9719d911017c592");
+        let (first, bytes) = View::attachment(message.as_bytes(), 0).expect("there");
+        assert_eq!((&first, &bytes[..]), (&view.attachments[0], &b"hello"[..]));
+        assert_eq!(View::attachment(message.as_bytes(), 3), None);
+        assert!(!view.clipped && !view.unreadable);
+    }
+
+    #[test]
+    fn what_the_message_does_not_say_its_envelope_does() {
+        let view = View::of(b"hello\r\n", &envelope());
+        assert_eq!(view.summary.from, "<r@s>");
+        assert_eq!(view.summary.to, ["<f@g>"]);
+        assert_eq!(view.text, "hello\r\n");
+    }
+
+    #[test]
+    fn no_text_is_made_up_where_only_html_is() {
+        let view = View::of(b"Content-Type: text/html\r\n\r\n<b>x", &envelope());
+        assert_eq!((view.text.as_str(), view.html.as_str()), ("", "<b>x"));
+    }
+
+    #[test]
+    fn a_panic_in_decoding_stays_with_its_message() {
+        assert_eq!(caught(|| -> u8 { panic!("as a decoder might") }), None);
+    }
+
+    proptest! {
+        #[test]
+        fn law_any_message_has_a_view(
+            bytes in proptest::collection::vec(any::<u8>(), 0..600),
+            charset in "(utf-7|utf-16|iso-2022-jp|gb18030|big5|euc-kr|shift_jis|windows-1252|koi8-r)",
+            encoding in "(base64|quoted-printable|8bit)",
+        ) {
+            let head = format!("Content-Type: text/plain; charset={charset}\r\n\
+                Content-Transfer-Encoding: {encoding}\r\n\r\n");
+            let message = [head.as_bytes(), &bytes].concat();
+            prop_assert!(!View::of(&message, &envelope()).unreadable);
+            prop_assert!(!View::of(&bytes, &envelope()).unreadable);
+        }
+    }
+}

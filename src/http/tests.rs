@@ -1,0 +1,604 @@
+//! Conversations over a real store, and laws over all routes.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::request::Method;
+use super::route::{ROUTES, Route, Segment};
+use super::{Desk, Exchange, Responses, Scratch, Then};
+use crate::clock::Now;
+use crate::limits::{HTTP_RESPONSES_BYTES_MAX, KIB, MIB};
+use crate::metrics::{Kind, Sample};
+use crate::store::{Capacity, Client, Demand, MailboxName, MessageId, Naming, Protocol, Store};
+
+struct World {
+    store: Store,
+    scratch: Scratch,
+    responses: Responses,
+    ready: bool,
+    now: Now,
+}
+
+impl World {
+    fn new() -> Self {
+        let demand = Demand {
+            memory_bytes: 4 * MIB,
+            mailboxes: 16,
+            mailbox_bytes: MIB,
+            messages_per_mailbox: 4,
+            message_bytes: 256 * KIB,
+            ttl_ms: None,
+        };
+        let capacity = Capacity::of(&demand).expect("a small store");
+        Self {
+            store: Store::new(capacity, 1).expect("memory"),
+            scratch: Scratch::default(),
+            responses: Responses::default(),
+            ready: true,
+            now: Now { monotonic_ms: 1000, unix_ms: 784_111_777_042 },
+        }
+    }
+
+    /// With one message for `bob`.
+    fn with_mail() -> (Self, MessageId) {
+        let mut world = Self::new();
+        let id = world.deliver(&["Bob+tag@d.example"], LETTER);
+        (world, id)
+    }
+
+    fn deliver(&mut self, forward_paths: &[&str], message: &str) -> MessageId {
+        let mut draft = self.store.open(b"alice@s.example").expect("a draft");
+        for path in forward_paths {
+            let name = MailboxName::of(path.as_bytes(), Naming::Local).expect("a name");
+            self.store.add_recipient(&mut draft, path.as_bytes(), &name).expect("a recipient");
+        }
+        let client = Client {
+            helo: b"there.example",
+            source: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
+            protocol: Protocol { extended: true, utf8: false },
+        };
+        self.store.commit(draft, &[message.as_bytes()], &client, self.now).expect("room")
+    }
+
+    fn with_desk<T>(&mut self, act: impl FnOnce(&mut Desk<'_>) -> T) -> T {
+        let samples = |store: &Store| {
+            let value = store.figures().messages;
+            let (name, help) = ("mailfly_messages", "Messages");
+            vec![Sample { name, help, kind: Kind::Gauge, label: None, value }]
+        };
+        act(&mut Desk {
+            store: &mut self.store,
+            naming: Naming::Local,
+            hostname: "mail.example",
+            smtp: "127.0.0.1:1025",
+            ready: self.ready,
+            samples: &samples,
+            scratch: &mut self.scratch,
+            responses: &self.responses,
+        })
+    }
+
+    /// What a reactor would do with these pieces of input: all that was answered, and whether the
+    /// connection was closed.
+    fn converse(&mut self, pieces: &[&[u8]]) -> (Vec<u8>, bool) {
+        let mut exchange = Exchange::default();
+        let (mut input, mut output) = (Vec::new(), Vec::new());
+        let now = self.now;
+        for piece in pieces {
+            input.extend_from_slice(piece);
+            loop {
+                let progress = self.with_desk(|desk| exchange.receive(&input, desk, now));
+                input.drain(..progress.consumed);
+                let pending = exchange.pending().len();
+                // In two steps, as a socket may take it.
+                for part in [pending / 2, pending - pending / 2] {
+                    output.extend_from_slice(&exchange.pending()[..part]);
+                    exchange.sent(part);
+                }
+                assert!(exchange.is_idle() && exchange.pending().is_empty());
+                if progress.then == Then::Close {
+                    return (output, true);
+                }
+                if progress.consumed == 0 && pending == 0 {
+                    break;
+                }
+            }
+        }
+        (output, false)
+    }
+
+    fn ask(&mut self, method: &str, path: &str) -> Answer {
+        self.ask_with(method, path, "", "")
+    }
+
+    fn ask_with(&mut self, method: &str, path: &str, fields: &str, body: &str) -> Answer {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: h:8025\r\n{fields}\r\n{body}");
+        let (output, _) = self.converse(&[request.as_bytes()]);
+        Answer::read(&output, method == "HEAD")
+    }
+}
+
+const LETTER: &str = "From: Alice <alice@s.example>\r\nTo: Bob <bob@d.example>\r\n\
+    Subject: =?utf-8?q?h=C3=AA?=\r\nMessage-ID: <1@s>\r\n\
+    Content-Type: multipart/mixed; boundary=b\r\n\r\n\
+    --b\r\n\r\ntext <&>\r\n--b\r\nContent-Type: text/html\r\n\r\n<script>alert(1)</script>\r\n\
+    --b\r\nContent-Type: text/html; name=\"e\\\"vil.html\"\r\n\r\n<b>\r\n--b--\r\n";
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads the one answer that `bytes` must be.
+    fn read(bytes: &[u8], head_only: bool) -> Self {
+        let (answer, rest) = Self::read_first(bytes, head_only);
+        assert!(rest.is_empty(), "more than one answer: {}", String::from_utf8_lossy(rest));
+        answer
+    }
+
+    fn read_first(bytes: &[u8], head_only: bool) -> (Self, &[u8]) {
+        let end = memchr::memmem::find(bytes, b"\r\n\r\n").expect("a head") + 4;
+        let head = String::from_utf8(bytes[..end].to_vec()).expect("a head is text");
+        let status = head[9..12].parse().expect("a status");
+        let mut answer = Self { status, head, body: Vec::new() };
+        if head_only || status == 100 {
+            return (answer, &bytes[end..]);
+        }
+        let length: usize = answer.field("Content-Length").parse().expect("a length");
+        answer.body = bytes[end..end + length].to_vec();
+        (answer, &bytes[end + length..])
+    }
+
+    fn field(&self, name: &str) -> &str {
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(found, _)| *found == name)
+            .map_or("", |(_, value)| value)
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
+
+    fn json(&self) -> Value {
+        assert_eq!(self.field("Content-Type"), "application/json");
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+
+    fn assert_guarded(&self) {
+        assert_eq!(self.field("Date"), "Sun, 06 Nov 1994 08:49:37 GMT", "{self:?}");
+        assert_eq!(self.field("X-Content-Type-Options"), "nosniff", "{self:?}");
+        assert!(self.field("Content-Security-Policy").contains("default-src 'none'"), "{self:?}");
+        assert!(self.field("Content-Security-Policy").contains("frame-ancestors"), "{self:?}");
+        assert!(matches!(self.field("Referrer-Policy"), "no-referrer" | "same-origin"));
+        assert!(!self.head.contains("Set-Cookie"), "{self:?}");
+        assert!(!self.head.contains("script-src"), "{self:?}");
+    }
+}
+
+/// A path that the route has, for a message of bob's.
+fn path_of(route: &Route, id: &str) -> String {
+    let pieces = route.path.iter().map(|segment| match segment {
+        Segment::Word(word) => (*word).to_owned(),
+        Segment::Name => "bob".to_owned(),
+        Segment::Id => id.to_owned(),
+        Segment::Number => "0".to_owned(),
+    });
+    format!("/{}", pieces.collect::<Vec<_>>().join("/"))
+}
+
+#[test]
+fn law_every_route_answers_every_method_sensibly_and_guarded() {
+    for route in ROUTES {
+        for method in Method::ALL {
+            let (mut world, id) = World::with_mail();
+            let path = path_of(route, &id.to_string());
+            let offered: Vec<_> = ROUTES
+                .iter()
+                .filter(|other| other.path == route.path)
+                .map(|other| other.method)
+                .collect();
+            let answer = world.ask(method.as_str(), &path);
+            answer.assert_guarded();
+            let asked = if method == Method::Head { Method::Get } else { method };
+            let expected: &[u16] = if offered.contains(&asked) { &[200, 303] } else { &[405] };
+            assert!(expected.contains(&answer.status), "{} {path}: {answer:?}", method.as_str());
+            if answer.status == 405 {
+                let allow = answer.field("Allow");
+                assert!(offered.iter().all(|method| allow.contains(method.as_str())), "{allow}");
+                assert_eq!(allow.contains("HEAD"), allow.contains("GET"), "{allow}");
+            }
+            if !asked.eq(&Method::Get) {
+                let (mut world, _) = World::with_mail();
+                let answer = world.ask_with(method.as_str(), &path, "Origin: http://x\r\n", "");
+                answer.assert_guarded();
+                assert!(matches!(answer.status, 403 | 405), "{answer:?}");
+                assert_eq!(world.store.figures().messages, 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn law_every_route_caps_its_body() {
+    for route in ROUTES {
+        let (mut world, id) = World::with_mail();
+        let path = path_of(route, &id.to_string());
+        let fields = format!("Content-Length: {}\r\n", route.body_bytes_max + 1);
+        let answer = world.ask_with(route.method.as_str(), &path, &fields, "");
+        assert_eq!(answer.status, 413, "{path}");
+        assert_eq!(answer.field("Connection"), "close");
+        answer.assert_guarded();
+        assert_eq!(world.store.figures().messages, 1);
+    }
+}
+
+#[test]
+fn law_every_route_survives_names_and_ids_that_are_none() {
+    for route in ROUTES {
+        for (name, id) in [("%22%22", "1-0-0"), ("nobody", "1-0-0"), ("bob", "x"), ("bob", "0-0-0")]
+        {
+            let (mut world, _) = World::with_mail();
+            let path = path_of(route, id).replace("bob", name);
+            let answer = world.ask(route.method.as_str(), &path);
+            answer.assert_guarded();
+            assert!(matches!(answer.status, 200 | 303 | 400 | 404 | 410), "{path}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn reading_an_unknown_mailbox_makes_nothing() {
+    let mut world = World::new();
+    for route in ROUTES {
+        for id in ["latest", "1-0-0"] {
+            world.ask(route.method.as_str(), &path_of(route, id));
+        }
+    }
+    assert_eq!(world.store.figures().mailboxes, 0);
+    let answer = world.ask("GET", "/api/v1/mailbox/nobody");
+    assert_eq!((answer.status, answer.text()), (200, "[]"));
+    assert_eq!(answer.field("Mailfly-Lost"), "full=0, memory=0, expired=0, deleted=0");
+}
+
+#[test]
+fn a_list_has_the_shape_that_inbucket_clients_read() {
+    let (mut world, id) = World::with_mail();
+    let answer = world.ask("GET", "/api/v1/mailbox/BOB%2Bx@anywhere.example");
+    assert_eq!(
+        answer.json(),
+        serde_json::json!([{
+            "mailbox": "bob",
+            "id": id.to_string(),
+            "from": "Alice <alice@s.example>",
+            "to": ["Bob <bob@d.example>"],
+            "subject": "hê",
+            "date": "1994-11-06T08:49:37.042Z",
+            "posix-millis": 784_111_777_042_u64,
+            "size": LETTER.len(),
+            "seen": false,
+        }])
+    );
+}
+
+#[test]
+fn a_message_has_the_shape_that_inbucket_clients_read() {
+    let (mut world, id) = World::with_mail();
+    let whole = world.ask("GET", &format!("/api/v1/mailbox/bob/{id}")).json();
+    assert_eq!(whole["mailbox"], "bob");
+    assert_eq!(whole["seen"], false);
+    assert_eq!(whole["body"]["text"], "text <&>");
+    assert_eq!(whole["body"]["html"], "<script>alert(1)</script>");
+    assert_eq!(whole["header"]["Message-Id"], serde_json::json!(["<1@s>"]));
+    assert_eq!(whole["header"]["Subject"], serde_json::json!(["=?utf-8?q?h=C3=AA?="]));
+    let link = format!("http://h:8025/api/v1/mailbox/bob/{id}/attachment/0");
+    // printf '<b>' | md5sum
+    let md5 = "2d5fef6c87f16217aa1b50e1ebc89720";
+    let attachments = whole["attachments"].as_array().expect("a list");
+    assert_eq!(attachments.len(), 1);
+    assert_eq!(attachments[0]["filename"], "e\"vil.html");
+    assert_eq!(attachments[0]["content-type"], "text/html");
+    assert_eq!(attachments[0]["download-link"], link);
+    assert_eq!(attachments[0]["view-link"], link);
+    assert_eq!(attachments[0]["md5"], md5);
+    assert_eq!(world.ask("GET", "/api/v1/mailbox/bob/latest").json()["id"], id.to_string());
+}
+
+#[test]
+fn lists_go_from_the_oldest_to_the_newest_and_pages_the_other_way() {
+    let mut world = World::new();
+    for number in 1..=6 {
+        world.deliver(&["bob@x"], &format!("Subject: s{number}\r\n\r\n"));
+    }
+    let answer = world.ask("GET", "/api/v1/mailbox/bob");
+    let subjects = |answer: &Answer| -> Vec<String> {
+        let list = answer.json();
+        let entries = list.as_array().expect("a list");
+        entries.iter().map(|entry| entry["subject"].as_str().expect("text").into()).collect()
+    };
+    assert_eq!(subjects(&answer), ["s3", "s4", "s5", "s6"]);
+    assert_eq!(answer.field("Mailfly-Lost"), "full=2, memory=0, expired=0, deleted=0");
+    assert_eq!(answer.field("Mailfly-Messages"), "4");
+    let answer = world.ask("GET", "/api/v1/mailbox/bob?limit=2");
+    assert_eq!(subjects(&answer), ["s5", "s6"]);
+    assert_eq!(answer.field("Mailfly-Messages"), "4");
+    assert_eq!(world.ask("GET", "/api/v1/mailbox/bob?limit=-1").status, 400);
+    let page = world.ask("GET", "/mailbox/bob");
+    let at = |subject| page.text().find(subject).expect(subject);
+    assert!(at(">s6<") < at(">s3<"));
+    assert!(page.text().contains("2 because the mailbox was full"), "{}", page.text());
+}
+
+#[test]
+fn the_source_is_the_message_behind_its_trace() {
+    let (mut world, id) = World::with_mail();
+    let answer = world.ask("GET", &format!("/api/v1/mailbox/bob/{id}/source"));
+    let trace = format!(
+        "Return-Path: <alice@s.example>\r\n\
+         Delivered-To: Bob+tag@d.example\r\n\
+         Received: from there.example ([192.0.2.7])\r\n\
+         \tby mail.example with ESMTP id {id}\r\n\
+         \tfor <Bob+tag@d.example>;\r\n\
+         \tSun, 06 Nov 1994 08:49:37 +0000\r\n"
+    );
+    assert_eq!(answer.text(), trace + LETTER);
+    assert_eq!(answer.field("Content-Type"), "text/plain; charset=utf-8");
+}
+
+#[test]
+fn an_attachment_is_saved_and_never_shown() {
+    let (mut world, id) = World::with_mail();
+    let answer = world.ask("GET", &format!("/api/v1/mailbox/bob/{id}/attachment/0"));
+    assert_eq!((answer.status, answer.text()), (200, "<b>"));
+    assert_eq!(answer.field("Content-Type"), "application/octet-stream");
+    assert!(answer.field("Content-Disposition").starts_with("attachment; filename=\"e_vil.html\""));
+    assert_eq!(world.ask("GET", &format!("/api/v1/mailbox/bob/{id}/attachment/1")).status, 404);
+}
+
+#[test]
+fn what_is_gone_is_gone_and_what_never_was_is_not_found() {
+    let (mut world, id) = World::with_mail();
+    let path = format!("/api/v1/mailbox/bob/{id}");
+    let answer = world.ask("DELETE", &path);
+    assert_eq!((answer.status, answer.text()), (200, "\"OK\""));
+    for method in ["GET", "DELETE"] {
+        let answer = world.ask(method, &path);
+        assert_eq!(answer.status, 410);
+        assert!(answer.text().contains("gone"), "{}", answer.text());
+    }
+    for path in
+        ["/api/v1/mailbox/bob/latest", "/api/v1/mailbox/bob/1-f-0", "/api/v1/mailbox/x/latest"]
+    {
+        assert_eq!(world.ask("GET", path).status, 404, "{path}");
+    }
+    world.deliver(&["bob@x"], "A: b\r\n\r\n");
+    assert_eq!(world.ask("DELETE", "/api/v1/mailbox/bob/latest").status, 404);
+    assert_eq!(world.ask("DELETE", "/api/v1/mailbox/bob").text(), "\"OK\"");
+    assert_eq!(world.ask("DELETE", "/api/v1/mailbox/nobody").text(), "\"OK\"");
+    assert_eq!(world.store.figures().messages, 0);
+    let lost = world.ask("GET", "/api/v1/mailbox/bob");
+    assert_eq!(lost.field("Mailfly-Lost"), "full=0, memory=0, expired=0, deleted=2");
+}
+
+#[test]
+fn messages_are_marked_as_clients_ask_and_by_being_opened() {
+    let (mut world, id) = World::with_mail();
+    let path = format!("/api/v1/mailbox/bob/{id}");
+    let mut mark = |body: &str| {
+        let fields = format!("Content-Length: {}\r\n", body.len());
+        let answer = world.ask_with("PATCH", &path, &fields, body);
+        (answer.status, world.ask("GET", &path).json()["seen"] == true)
+    };
+    assert_eq!(mark("{}"), (200, false));
+    assert_eq!(mark("{\"seen\":true}"), (200, true));
+    assert_eq!(mark("{\"seen\":false}"), (200, false));
+    assert_eq!(mark("seen"), (400, false));
+    assert_eq!(mark(""), (200, true));
+    assert_eq!(mark("{\"seen\":false}"), (200, false));
+    world.ask("HEAD", &format!("/mailbox/bob/{id}"));
+    assert_eq!(world.ask("GET", &path).json()["seen"], false);
+    world.ask("GET", &format!("/mailbox/bob/{id}"));
+    assert_eq!(world.ask("GET", &path).json()["seen"], true);
+}
+
+#[test]
+fn a_field_for_a_name_leads_to_the_mailbox() {
+    let mut world = World::new();
+    for (query, location) in [
+        ("?name=Bob%2Btag%40x.example", "/mailbox/bob"),
+        ("?name=+bob+", "/mailbox/bob"),
+        ("?name=%C3%A9", "/mailbox/%C3%A9"),
+        ("?name=a%2Fb", "/mailbox/a%2Fb"),
+        ("?name=", "/"),
+        ("", "/"),
+    ] {
+        let answer = world.ask("GET", &format!("/mailbox{query}"));
+        assert_eq!((answer.status, answer.field("Location")), (303, location), "{query}");
+    }
+    assert_eq!(world.ask("GET", "/mailbox?name=%22%22").status, 400);
+}
+
+#[test]
+fn the_message_page_escapes_and_frames_what_strangers_wrote() {
+    let (mut world, id) = World::with_mail();
+    let page = world.ask("GET", &format!("/mailbox/bob/{id}"));
+    assert!(page.text().contains("text &lt;&amp;&gt;"), "{}", page.text());
+    assert!(!page.text().contains("<script"), "{}", page.text());
+    assert!(page.text().contains("<iframe class=\"letter\" sandbox=\"\""), "{}", page.text());
+    let letter = world.ask("GET", &format!("/mailbox/bob/{id}/html"));
+    assert_eq!(letter.text(), "<script>alert(1)</script>");
+    let policy = letter.field("Content-Security-Policy");
+    assert!(
+        policy.starts_with("sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+    );
+    assert_eq!(letter.field("Referrer-Policy"), "no-referrer");
+}
+
+#[test]
+fn forms_of_our_own_pages_delete() {
+    let (mut world, id) = World::with_mail();
+    let fields = "Origin: http://h:8025\r\nContent-Length: 0\r\n";
+    let answer = world.ask_with("POST", &format!("/mailbox/bob/{id}/delete"), fields, "");
+    assert_eq!((answer.status, answer.field("Location")), (303, "/mailbox/bob"));
+    assert_eq!(world.store.figures().messages, 0);
+    world.deliver(&["bob@x"], "A: b\r\n\r\n");
+    let answer =
+        world.ask_with("POST", "/mailbox/bob/delete", "Sec-Fetch-Site: same-origin\r\n", "");
+    assert_eq!((answer.status, world.store.figures().messages), (303, 0));
+}
+
+#[test]
+fn monitors_are_answered_while_draining_too() {
+    let mut world = World::new();
+    assert_eq!(world.ask("GET", "/livez").text(), "alive\n");
+    assert_eq!(world.ask("GET", "/readyz").text(), "ready\n");
+    let metrics = world.ask("GET", "/metrics");
+    assert!(metrics.text().contains("mailfly_messages 0\n"), "{}", metrics.text());
+    world.ready = false;
+    let answer = world.ask("GET", "/readyz");
+    assert_eq!((answer.status, answer.field("Connection")), (503, "close"));
+    assert_eq!(world.ask("GET", "/livez").status, 200);
+}
+
+#[test]
+fn answers_past_the_bound_are_refused_and_small_ones_are_not() {
+    let mut world = World::new();
+    world.deliver(&["bob@x"], &format!("A: b\r\n\r\n{}", "x".repeat(64 * KIB)));
+    let held = world.responses.hold(HTTP_RESPONSES_BYTES_MAX).expect("room");
+    let answer = world.ask("GET", "/api/v1/mailbox/bob/latest/source");
+    assert_eq!((answer.status, answer.field("Retry-After")), (503, "1"));
+    answer.assert_guarded();
+    assert_eq!(world.ask("GET", "/livez").status, 200);
+    drop(held);
+    assert_eq!(world.ask("GET", "/api/v1/mailbox/bob/latest/source").status, 200);
+    assert_eq!(world.responses.bytes(), 0);
+}
+
+#[test]
+fn a_dropped_connection_gives_back_what_it_held() {
+    let (mut world, _) = World::with_mail();
+    let mut exchange = Exchange::default();
+    let now = world.now;
+    let input = b"GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /livez HTTP/1.1\r\nHost: h\r\n\r\n";
+    let progress = world.with_desk(|desk| exchange.receive(input, desk, now));
+    assert_eq!(progress.consumed, 27);
+    assert!(world.responses.bytes() >= exchange.pending().len());
+    // The next request waits until the first answer was read.
+    exchange.sent(1);
+    let progress = world.with_desk(|desk| exchange.receive(&input[27..], desk, now));
+    assert_eq!(progress.consumed, 0);
+    drop(exchange);
+    assert_eq!(world.responses.bytes(), 0);
+}
+
+#[test]
+fn law_an_idle_connection_is_small() {
+    assert!(size_of::<Exchange>() <= 64);
+}
+
+#[test]
+fn a_body_is_asked_for_once_and_only_if_it_will_be_read() {
+    let (mut world, id) = World::with_mail();
+    let head = |length: usize| {
+        format!(
+            "PATCH /api/v1/mailbox/bob/{id} HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n\
+             Content-Length: {length}\r\n\r\n"
+        )
+    };
+    let (output, closed) =
+        world.converse(&[head(13).as_bytes(), b"{\"seen\"", b":true}", head(2).as_bytes(), b"{}"]);
+    let (first, rest) = Answer::read_first(&output, false);
+    let (second, rest) = Answer::read_first(rest, false);
+    let (third, rest) = Answer::read_first(rest, false);
+    let fourth = Answer::read(rest, false);
+    let statuses = [first.status, second.status, third.status, fourth.status];
+    assert_eq!((statuses, closed), ([100, 200, 100, 200], false));
+    let (output, closed) = world.converse(&[head(5000).as_bytes()]);
+    assert_eq!((Answer::read(&output, false).status, closed), (413, true));
+}
+
+/// Conversations, each with the statuses of its answers and whether it ends closed.
+const CONVERSATIONS: &[(&str, &[u16], bool)] = &[
+    (
+        "GET /livez HTTP/1.1\r\nHost: h\r\n\r\nGET /readyz HTTP/1.1\r\nHost: h\r\n\r\n\r\n\
+         GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n",
+        &[200, 200, 404],
+        false,
+    ),
+    ("GET /livez HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n", &[200], true),
+    ("GET /livez HTTP/1.0\r\n\r\nGET /livez HTTP/1.0\r\n\r\n", &[200], true),
+    (
+        "GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /livez HTTP/1.0\r\n\r\n",
+        &[200, 200],
+        true,
+    ),
+    (
+        "PATCH /api/v1/mailbox/bob/latest HTTP/1.1\r\nHost: h\r\nContent-Length: 13\r\n\r\n\
+         {\"seen\":true}DELETE /api/v1/mailbox/bob HTTP/1.1\r\nHost: h\r\n\r\n\
+         GET /api/v1/mailbox/bob HTTP/1.1\r\nHost: h\r\n\r\n",
+        &[200, 200, 200],
+        false,
+    ),
+    ("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nGET", &[405], true),
+    ("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[501], true),
+    (
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        &[400],
+        true,
+    ),
+    ("GET /mailbox/%00 HTTP/1.1\r\nHost: h\r\n\r\n", &[400], false),
+    ("GET / HTTP/1.1\nHost: h\n\n", &[400], true),
+    ("EHLO there\r\nMAIL FROM:<a@b>\r\n", &[400], true),
+    ("GET / HTTP/1.1\r\nHost: h", &[], false),
+];
+
+#[test]
+fn law_a_conversation_is_the_same_at_every_cut() {
+    for (text, statuses, closes) in CONVERSATIONS {
+        let (whole, closed) = World::with_mail().0.converse(&[text.as_bytes()]);
+        let mut rest = &whole[..];
+        let mut found = Vec::new();
+        while !rest.is_empty() {
+            let (answer, next) = Answer::read_first(rest, false);
+            answer.assert_guarded();
+            found.push(answer.status);
+            rest = next;
+        }
+        assert_eq!((&found[..], closed), (*statuses, *closes), "{text}");
+        let bytes: Vec<_> = text.as_bytes().chunks(1).collect();
+        assert!(World::with_mail().0.converse(&bytes) == (whole.clone(), closed), "{text}");
+        for cut in 1..text.len() {
+            let (one, two) = text.as_bytes().split_at(cut);
+            let answers = World::with_mail().0.converse(&[one, two]);
+            assert!(answers == (whole.clone(), closed), "{text} cut at {cut}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn law_any_bytes_are_answered_or_waited_for(
+        pieces in proptest::collection::vec(prop_oneof![
+            Just("GET ".as_bytes().to_vec()), Just(b"PATCH /api/v1/mailbox/bob/latest".to_vec()),
+            Just(b" HTTP/1.1\r\n".to_vec()), Just(b"Host: h\r\n".to_vec()), Just(b"\r\n".to_vec()),
+            Just(b"Content-Length: 2\r\n".to_vec()), Just(b"{}".to_vec()), Just(b"/".to_vec()),
+            Just(b"/mailbox/%".to_vec()), Just(b"?name=".to_vec()), Just(b"41".to_vec()),
+            proptest::collection::vec(any::<u8>(), 0..20),
+        ], 0..20),
+    ) {
+        let (mut world, _) = World::with_mail();
+        let pieces: Vec<_> = pieces.iter().map(Vec::as_slice).collect();
+        let (output, closed) = world.converse(&pieces);
+        let whole = World::with_mail().0.converse(&[&pieces.concat()]);
+        prop_assert_eq!((output, closed), whole);
+        prop_assert_eq!(world.responses.bytes(), 0);
+    }
+}
