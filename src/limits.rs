@@ -227,8 +227,3 @@ const _: () = assert!(LINE_BYTES_MAX <= SPILL_ARENA_BYTES);
 const _: () = assert!(OUTPUT_BYTES <= READ_BUFFER_BYTES);
 const _: () = assert!(BYTES_PER_VISIT >= READ_BUFFER_BYTES);
 const _: () = assert!(LINGER_MS < DRAIN_MS);
-
-/// A connection's slot, its session included, in bytes.
-pub const CONNECTION_SLOT_BYTES: usize = 768;
-/// What a timer takes, in bytes.
-pub const TIMER_BYTES: usize = 24;

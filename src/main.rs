@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use mailfly::config::{self, Error, Machine, Plan, Purpose, Settings};
+use mailfly::server::Server;
 
 fn main() -> ExitCode {
     let machine = Machine::look();
@@ -17,14 +18,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// Serves until told to stop.
-///
-/// To come: `sys::memory::prefault_program::<STACK_TOUCHED_BYTES>()`, then
-/// `sys::memory::settle_heap(Plan::heap_bytes(settings), HEAP_TOP_PAD_BYTES)`, then
-/// `mailfly::server`.
-fn serve(_settings: &Settings) -> ExitCode {
-    printed(writeln!(io::stderr(), "mailfly: to come"));
-    ExitCode::FAILURE
+/// Serves until told to stop. What cannot be had is said before anything listens.
+fn serve(settings: &Settings) -> ExitCode {
+    let served = Server::start(settings)
+        .map_err(|error| error.to_string())
+        .and_then(|server| server.run(io::stdout()).map_err(|error| error.to_string()));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Whether or not anybody reads the message, the code tells.
+            let _ = writeln!(io::stderr(), "mailfly: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn check(settings: &Settings) -> io::Result<()> {

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::{Hostname, Size, TimeToLive};
+use crate::smtp::session;
 use crate::store;
 
 /// What may be set, and by whom it was not.
@@ -89,6 +90,24 @@ pub enum Policy {
     Curt,
     /// With the code that RFC 5321 gives each fault; closed after ten
     Rfc,
+}
+
+impl From<Policy> for session::Policy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Curt => Self::Curt,
+            Policy::Rfc => Self::Rfc,
+        }
+    }
+}
+
+impl From<session::Policy> for Policy {
+    fn from(policy: session::Policy) -> Self {
+        match policy {
+            session::Policy::Curt => Self::Curt,
+            session::Policy::Rfc => Self::Rfc,
+        }
+    }
 }
 
 /// What of an address names its mailbox, as it is typed; what is meant is `store::Naming`.

@@ -31,7 +31,7 @@ use clap::Parser as _;
 pub use arguments::Arguments;
 pub use error::{Error, Impossible};
 pub use hostname::{Hostname, HostnameError};
-pub use keys::{Keys, Naming as NamingKey, Policy};
+pub use keys::{Keys, Naming as NamingKey, Policy as PolicyKey};
 pub use machine::Machine;
 pub use plan::{Plan, Term};
 pub use settings::Settings;

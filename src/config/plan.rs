@@ -9,10 +9,11 @@ use std::fmt;
 use super::units::rounded;
 use super::{Settings, Size};
 use crate::limits::{
-    ARENA_BYTES, CONNECTION_SLOT_BYTES, HTTP_RESPONSES_BYTES_MAX, HTTP_SCRATCH_MESSAGES,
-    OUTPUT_BYTES, PROGRAM_BYTES, READ_BUFFER_BYTES, SPILL_ARENA_BYTES, SPILL_SURPLUS_ARENAS,
-    STACK_TOUCHED_BYTES, TIMER_BYTES,
+    ARENA_BYTES, HTTP_RESPONSES_BYTES_MAX, HTTP_SCRATCH_MESSAGES, OUTPUT_BYTES, PROGRAM_BYTES,
+    READ_BUFFER_BYTES, SPILL_ARENA_BYTES, SPILL_SURPLUS_ARENAS, STACK_TOUCHED_BYTES,
 };
+use crate::net::{Reactor, Sizes};
+use crate::server::Service;
 
 /// What memory is taken for, and how much.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +26,23 @@ pub struct Plan {
 pub struct Term {
     /// What.
     pub name: &'static str,
+    /// Where.
+    pub place: Place,
     /// How much, in bytes.
     pub bytes: usize,
     /// How that is counted, in words.
     pub counted: String,
+}
+
+/// Where memory is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A mapping of its own.
+    Mapping,
+    /// The heap, which is settled at start and keeps what is given back to it.
+    Heap,
+    /// The program's own image and stack.
+    Program,
 }
 
 impl Plan {
@@ -36,23 +50,16 @@ impl Plan {
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let mut terms = store(settings);
-        terms.extend([
-            connection_slots(settings),
-            spill(settings),
-            timers(settings),
-            buffers(),
-            http_responses(),
-            http_scratch(settings),
-            program(),
-        ]);
+        terms.extend(reactor(settings));
+        terms.extend([http_responses(), http_scratch(settings), program()]);
         Self { terms }
     }
 
-    /// What the heap has to keep free for what comes and goes while serving, in bytes: for
-    /// [`settle_heap`](crate::sys::memory::settle_heap). All other terms are taken once.
+    /// What the heap will hold, in bytes: for [`settle_heap`](crate::sys::memory::settle_heap).
     #[must_use]
-    pub fn heap_bytes(settings: &Settings) -> usize {
-        http_responses().bytes.saturating_add(http_scratch(settings).bytes)
+    pub fn heap_bytes(&self) -> usize {
+        let heap = self.terms.iter().filter(|term| term.place == Place::Heap);
+        heap.fold(0, |total, term| total.saturating_add(term.bytes))
     }
 
     /// The terms, in the order in which they are shown.
@@ -100,53 +107,39 @@ fn store(settings: &Settings) -> Vec<Term> {
         ),
         _ => String::new(),
     };
-    let term = |(name, bytes)| Term { name, bytes, counted: counted(name) };
+    let place = |name| match name {
+        "directory" | "recent ring and scratch" => Place::Heap,
+        _ => Place::Mapping,
+    };
+    let term = |(name, bytes)| Term { name, place: place(name), bytes, counted: counted(name) };
     capacity.memory_terms().map(term).into()
 }
 
-fn connection_slots(settings: &Settings) -> Term {
-    Term {
-        name: "connections",
-        bytes: (settings.connections_max as usize).saturating_mul(CONNECTION_SLOT_BYTES),
-        counted: format!("{} slots of {CONNECTION_SLOT_BYTES} bytes", settings.connections_max),
-    }
-}
-
-fn spill(settings: &Settings) -> Term {
-    let arenas = settings.connections_max as usize + SPILL_SURPLUS_ARENAS as usize;
-    Term {
-        name: "spill",
-        bytes: arenas.saturating_mul(SPILL_ARENA_BYTES + size_of::<u32>()),
-        counted: format!(
+/// The reactor's own terms, of which it says the names and the bytes.
+fn reactor(settings: &Settings) -> Vec<Term> {
+    let connections = settings.connections_max;
+    let counted = |name: &str| match name {
+        "connections" => format!("{connections} slots, with their sessions"),
+        "spill" => format!(
             "{} a connection, and {SPILL_SURPLUS_ARENAS} for all; a link each",
             Size(SPILL_ARENA_BYTES),
         ),
-    }
-}
-
-fn timers(settings: &Settings) -> Term {
-    Term {
-        name: "timers",
-        bytes: (settings.connections_max as usize).saturating_mul(TIMER_BYTES),
-        counted: format!("{TIMER_BYTES} bytes a connection"),
-    }
-}
-
-fn buffers() -> Term {
-    Term {
-        name: "buffers",
-        bytes: READ_BUFFER_BYTES + OUTPUT_BYTES,
-        counted: format!(
+        "buffers" => format!(
             "{} to read into, {} to reply from",
             Size(READ_BUFFER_BYTES),
             Size(OUTPUT_BYTES),
         ),
-    }
+        _ => String::new(),
+    };
+    let place = |name| if name == "spill" { Place::Mapping } else { Place::Heap };
+    let term = |(name, bytes)| Term { name, place: place(name), bytes, counted: counted(name) };
+    Reactor::<Service<'_>>::memory_terms(Sizes::for_connections(connections)).map(term).into()
 }
 
 fn http_responses() -> Term {
     Term {
         name: "http: responses",
+        place: Place::Heap,
         bytes: HTTP_RESPONSES_BYTES_MAX,
         counted: "made and not yet sent, at most".to_owned(),
     }
@@ -155,6 +148,7 @@ fn http_responses() -> Term {
 fn http_scratch(settings: &Settings) -> Term {
     Term {
         name: "http: scratch",
+        place: Place::Heap,
         bytes: settings.message_bytes_max.saturating_mul(HTTP_SCRATCH_MESSAGES),
         counted: format!(
             "{HTTP_SCRATCH_MESSAGES} times --message-size {}, to show a message",
@@ -166,6 +160,7 @@ fn http_scratch(settings: &Settings) -> Term {
 fn program() -> Term {
     Term {
         name: "program",
+        place: Place::Program,
         bytes: PROGRAM_BYTES + STACK_TOUCHED_BYTES,
         counted: format!(
             "an allowance of {} for code and libraries, {} of stack",

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::{Hostname, Impossible, Keys, Machine, Policy, Size, TimeToLive};
+use super::{Hostname, Impossible, Keys, Machine, Size, TimeToLive};
 use crate::limits::{
     ARENA_BYTES, CONNECTIONS_DEFAULT, KIB, LISTENERS_MAX, MAILBOX_BYTES_DEFAULT,
     MAILBOX_MESSAGES_DEFAULT, MAILBOXES_DEFAULT, MAILBOXES_MAX, MEMORY_BYTES_DEFAULT,
     MEMORY_BYTES_MAX, MESSAGE_BYTES_DEFAULT, TTL_MS_DEFAULT,
 };
+use crate::smtp::session::Policy;
 use crate::store::{Capacity, Demand, Naming, Shortage};
 
 /// What the server is to do, resolved and checked.
@@ -55,7 +56,7 @@ impl Settings {
             http: keys.http.unwrap_or_else(|| local(8025)),
             hostname: keys.hostname.unwrap_or_else(|| machine.hostname.clone()),
             connections_max: connections(keys.connections, machine)?,
-            policy: keys.policy.unwrap_or(Policy::Curt),
+            policy: keys.policy.map_or(Policy::Curt, Policy::from),
             naming: keys.naming.map_or(Naming::Local, Naming::from),
             message_bytes_max: bytes(keys.message_size, MESSAGE_BYTES_DEFAULT),
             ttl: keys.ttl.unwrap_or(TimeToLive::Milliseconds(TTL_MS_DEFAULT)),
@@ -78,7 +79,7 @@ impl Settings {
             http: Some(self.http.clone()),
             hostname: Some(self.hostname.clone()),
             connections: Some(self.connections_max),
-            policy: Some(self.policy),
+            policy: Some(self.policy.into()),
             naming: Some(self.naming.into()),
             message_size: Some(Size(self.message_bytes_max)),
             ttl: Some(self.ttl),
@@ -195,8 +196,8 @@ fn connections(asked: Option<u32>, machine: &Machine) -> Result<u32, Impossible>
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::NamingKey;
     use super::super::file;
+    use super::super::{NamingKey, PolicyKey};
     use super::*;
     use crate::limits::{MIB, TTL_MS_MAX};
 
@@ -221,7 +222,7 @@ mod tests {
             (1..=TTL_MS_MAX).prop_map(TimeToLive::Milliseconds),
         ];
         let places = (addresses(), addresses(), "[a-zA-Z0-9._-]{1,255}", 1_u32..1_000_000);
-        let policy = prop_oneof![Just(Policy::Curt), Just(Policy::Rfc)];
+        let policy = prop_oneof![Just(PolicyKey::Curt), Just(PolicyKey::Rfc)];
         let naming = prop_oneof![Just(NamingKey::Local), Just(NamingKey::Full)];
         let sizes = (1_usize..=1 << 30, 0_usize..1 << 34, 0_usize..1 << 40);
         let counts = (1_u32..1 << 20, 1_u32..);

@@ -81,18 +81,19 @@ pub struct Reactor<P: Protocol> {
 }
 
 impl<P: Protocol> Reactor<P> {
-    /// How much memory a reactor of these sizes takes, in bytes.
+    /// What a reactor of these sizes takes, term by term, in bytes.
     #[must_use]
-    pub fn memory_bytes(sizes: Sizes) -> usize {
+    pub fn memory_terms(sizes: Sizes) -> [(&'static str, usize); 4] {
         let connections = sizes.connections as usize;
         // A slab's entry is its value and a tag of at most a word; the queue and the closed slots
         // are two indices.
         let slot = size_of::<Slot<P::Connection>>() + size_of::<usize>() + 2 * size_of::<u32>();
-        READ_BUFFER_BYTES
-            + OUTPUT_BYTES
-            + connections * slot
-            + Timers::memory_bytes(connections)
-            + Spill::memory_bytes(sizes.connections, sizes.spill_surplus_arenas)
+        [
+            ("connections", connections * slot),
+            ("spill", Spill::memory_bytes(sizes.connections, sizes.spill_surplus_arenas)),
+            ("timers", Timers::memory_bytes(connections)),
+            ("buffers", READ_BUFFER_BYTES + OUTPUT_BYTES),
+        ]
     }
 
     /// A reactor without listeners. Nothing allocates after this but [`listen`](Self::listen).

@@ -24,6 +24,7 @@ mod capacity;
 mod commit;
 mod directory;
 mod draft;
+mod figures;
 pub mod name;
 pub mod pool;
 mod reading;
@@ -37,6 +38,7 @@ mod model_test;
 pub use capacity::{Capacity, Demand, Shortage};
 pub use directory::Lost;
 pub use draft::Draft;
+pub use figures::Figures;
 pub use name::{MailboxName, Naming};
 pub use reading::{Mailbox, Message, Missing};
 pub use record::{Client, Envelope, Protocol};
@@ -99,25 +101,6 @@ pub enum Refusal {
     NoRecipients,
     /// The message would be longer than the store takes.
     MessageTooLong,
-}
-
-/// What the store holds and has done, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Copies of messages that are there.
-    pub messages: u64,
-    /// Mailboxes that have mail.
-    pub mailboxes: u64,
-    /// Copies of messages that were committed since start.
-    pub committed: u64,
-    /// What was removed since start, and why.
-    pub lost: Lost,
-    /// Arenas of the pool.
-    pub arenas: u32,
-    /// Arenas that nobody owns.
-    pub arenas_free: u32,
-    /// Arenas that drafts own.
-    pub arenas_drafts: u32,
 }
 
 /// The head of the mapping, written at start: what a later run needs to read the rest.

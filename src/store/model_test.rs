@@ -79,7 +79,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let draft = || 0..DRAFTS;
-    let bytes = || prop_oneof![Just(0usize), 0..3_000usize, 3_000..30_000usize, 35_000..42_000usize];
+    let bytes =
+        || prop_oneof![Just(0usize), 0..3_000usize, 3_000..30_000usize, 35_000..42_000usize];
     prop_oneof![
         4 => draft().prop_map(Step::Open),
         8 => (draft(), 0..NAMES.len()).prop_map(|(draft, name)| Step::Recipient(draft, name)),

@@ -1,0 +1,179 @@
+//! The server: takes everything that it needs, in an order in which a failure harms nobody, then
+//! turns the reactor until it is told to stop. Not here: what connections mean (`service`), what
+//! the operator chose (`config`).
+
+mod mail;
+mod service;
+mod signals;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+use std::net::SocketAddr;
+
+use crate::clock::Clock;
+use crate::config::{Plan, Settings};
+use crate::http::{Responses, Scratch};
+use crate::limits::{HEAP_TOP_PAD_BYTES, STACK_TOUCHED_BYTES};
+use crate::metrics::Metrics;
+use crate::net::{Bound, Reactor, Sizes};
+use crate::smtp::session;
+use crate::store::Store;
+use crate::sys::memory;
+
+pub use service::{Conversation, Service};
+use signals::Signals;
+
+/// Why the server could not start. Nothing listens then.
+#[derive(Debug)]
+pub enum StartError {
+    /// An address cannot be had.
+    Address(SocketAddr, io::Error),
+    /// The pool cannot be had.
+    Memory(io::Error),
+    /// Something else that the kernel has to give.
+    System(&'static str, io::Error),
+    /// The settings contradict each other, which reading them should have found.
+    Settings(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address, error) => {
+                write!(formatter, "cannot listen on {address}: {error}")
+            }
+            Self::Memory(error) => write!(formatter, "cannot take the pool's memory: {error}"),
+            Self::System(what, error) => write!(formatter, "cannot have {what}: {error}"),
+            Self::Settings(what) => formatter.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A server that has everything it needs, and listens.
+pub struct Server<'s> {
+    reactor: Reactor<Service<'s>>,
+    service: Service<'s>,
+    smtp: Vec<SocketAddr>,
+    http: Vec<SocketAddr>,
+}
+
+impl<'s> Server<'s> {
+    /// Binds every address, takes all memory, and only then listens.
+    ///
+    /// # Errors
+    /// What could not be had.
+    pub fn start(settings: &'s Settings) -> Result<Self, StartError> {
+        let smtp = bind(&settings.smtp)?;
+        let http = bind(&settings.http)?;
+        let addresses = |bound: &[Bound]| bound.iter().map(Bound::address).collect::<Vec<_>>();
+        let (smtp_addresses, http_addresses) = (addresses(&smtp), addresses(&http));
+        let capacity =
+            settings.capacity().map_err(|error| StartError::Settings(error.to_string()))?;
+        let session = session::Settings::new(
+            settings.hostname.as_str(),
+            settings.policy,
+            settings.message_bytes_max,
+        )
+        .map_err(|error| StartError::Settings(error.to_string()))?;
+        // Before everything that is taken from the heap, so that all of it is resident already.
+        memory::settle_heap(Plan::of(settings).heap_bytes(), HEAP_TOP_PAD_BYTES)
+            .map_err(|error| StartError::Memory(io::Error::other(error)))?;
+        let seed = random_seed().map_err(|error| StartError::System("random bytes", error))?;
+        let service = Service {
+            store: Store::new(capacity, seed).map_err(StartError::Memory)?,
+            metrics: Metrics::default(),
+            naming: settings.naming,
+            session,
+            mailboxes: settings.mailboxes_max,
+            smtp_listeners: smtp.len(),
+            smtp_address: smtp_addresses.first().map(SocketAddr::to_string).unwrap_or_default(),
+            scratch: Scratch::default(),
+            responses: Responses::default(),
+            draining: false,
+        };
+        let mut reactor =
+            Reactor::new(Clock::start(), Sizes::for_connections(settings.connections_max))
+                .map_err(|error| StartError::System("the reactor's memory", error))?;
+        memory::prefault_program::<STACK_TOUCHED_BYTES>();
+        for bound in smtp.into_iter().chain(http) {
+            let address = bound.address();
+            reactor.listen(bound).map_err(|error| StartError::Address(address, error))?;
+        }
+        Ok(Self { reactor, service, smtp: smtp_addresses, http: http_addresses })
+    }
+
+    /// Where mail is taken, with the real ports.
+    #[must_use]
+    pub fn smtp_addresses(&self) -> &[SocketAddr] {
+        &self.smtp
+    }
+
+    /// Where mail is shown, with the real ports.
+    #[must_use]
+    pub fn http_addresses(&self) -> &[SocketAddr] {
+        &self.http
+    }
+
+    /// What the server has counted so far.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.service.metrics
+    }
+
+    /// The mail.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.service.store
+    }
+
+    /// Serves for one turn of the reactor.
+    ///
+    /// # Errors
+    /// Polling failed.
+    pub fn turn(&mut self) -> io::Result<()> {
+        self.reactor.turn(&mut self.service).map(drop)
+    }
+
+    /// Says where it listens, a line an address, and serves until SIGTERM or SIGINT; then stops
+    /// accepting, lets transactions that are under way finish for a few seconds, and returns. A
+    /// second signal ends the process at once.
+    ///
+    /// # Errors
+    /// Signals cannot be had, or polling failed.
+    pub fn run(mut self, mut out: impl Write) -> io::Result<()> {
+        let token = Reactor::<Service<'s>>::foreign_token(SIGNALS);
+        let mut signals = Signals::register(self.reactor.registry(), token)?;
+        for (service, addresses) in [("smtp", &self.smtp), ("http", &self.http)] {
+            for address in addresses {
+                writeln!(out, "{service} listening on {address}")?;
+            }
+        }
+        out.flush()?;
+        drop(out);
+        while !self.reactor.is_drained() {
+            let turn = self.reactor.turn(&mut self.service)?;
+            if turn.is_ready(SIGNALS) && signals.any() {
+                self.service.draining = true;
+                self.reactor.drain(&mut self.service);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The number of the signals among the reactor's foreign sources.
+const SIGNALS: u8 = 0;
+
+fn bind(addresses: &[SocketAddr]) -> Result<Vec<Bound>, StartError> {
+    let bind = |&address| Bound::new(address).map_err(|error| StartError::Address(address, error));
+    addresses.iter().map(bind).collect()
+}
+
+fn random_seed() -> io::Result<u128> {
+    let mut seed = [0; size_of::<u128>()];
+    File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(u128::from_ne_bytes(seed))
+}

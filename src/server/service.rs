@@ -1,0 +1,200 @@
+//! What the server's connections mean: some speak SMTP and some HTTP, over the same store. Not
+//! here: what either says (`smtp`, `http`), or when connections are served (`net`).
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::mail::MailRoom;
+use crate::clock::Now;
+use crate::http::{self, Desk, Exchange, Responses, Scratch};
+use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, PROTOCOL_TICK_MS, SMTP_IDLE_MS, SWEEP_MS};
+use crate::metrics::Metrics;
+use crate::net::{Admission, ListenerId, Progress, Protocol, Then};
+use crate::output::Output;
+use crate::smtp::reply::Goodbye;
+use crate::smtp::session::{self, Session};
+use crate::store::{Draft, Naming, Store};
+
+/// Everything that connections share. `'s` is how long the settings live.
+pub struct Service<'s> {
+    pub(super) store: Store,
+    pub(super) metrics: Metrics,
+    pub(super) naming: Naming,
+    pub(super) session: session::Settings<'s>,
+    /// How many mailboxes there may be: what a sweep has to get round.
+    pub(super) mailboxes: u32,
+    /// Listeners below this number take mail; those from it on show it.
+    pub(super) smtp_listeners: usize,
+    /// Where mail is taken, for the pages to tell.
+    pub(super) smtp_address: String,
+    pub(super) scratch: Scratch,
+    pub(super) responses: Responses,
+    pub(super) draining: bool,
+}
+
+/// What is remembered of one connection.
+pub enum Conversation {
+    /// It brings mail.
+    Smtp {
+        /// How far it is.
+        session: Session<Draft>,
+        /// Where it came from.
+        source: IpAddr,
+    },
+    /// It reads mail.
+    Http(Exchange),
+}
+
+impl Protocol for Service<'_> {
+    type Connection = Conversation;
+
+    fn connected(
+        &mut self,
+        listener: ListenerId,
+        peer: SocketAddr,
+        _now: Now,
+        output: &mut Output,
+    ) -> Admission<Conversation> {
+        if listener.0 < self.smtp_listeners {
+            let session = Session::new();
+            session.greeting(&self.session, output);
+            self.metrics.smtp_connections += 1;
+            self.metrics.smtp_connections_open += 1;
+            return Admission::Accept(Conversation::Smtp { session, source: peer.ip() });
+        }
+        if self.metrics.http_connections_open >= HTTP_CONNECTIONS_MAX {
+            self.metrics.http_connections_refused += 1;
+            return Admission::Refuse;
+        }
+        self.metrics.http_connections += 1;
+        self.metrics.http_connections_open += 1;
+        Admission::Accept(Conversation::Http(Exchange::default()))
+    }
+
+    fn received(
+        &mut self,
+        connection: &mut Conversation,
+        input: &[u8],
+        now: Now,
+        output: &mut Output,
+    ) -> Progress {
+        match connection {
+            Conversation::Smtp { session, source } => {
+                let mut world =
+                    mail_room(&mut self.store, &mut self.metrics, self.naming, *source, now);
+                let progress = session.receive(&self.session, input, &mut world, output);
+                let then = match progress.then {
+                    session::Then::Continue if self.draining && session.is_idle() => {
+                        let goodbye = Goodbye::ShuttingDown;
+                        session.dismiss(goodbye, &self.session, &mut world, output);
+                        Then::Close
+                    }
+                    session::Then::Continue => Then::Continue,
+                    session::Then::OutputFull => Then::Flush,
+                    session::Then::Close => Then::Close,
+                };
+                Progress { consumed: progress.consumed, then }
+            }
+            Conversation::Http(exchange) => self.answer(exchange, input, now),
+        }
+    }
+
+    fn deadline_ms(&self, connection: &Conversation, moved_ms: u64) -> u64 {
+        match connection {
+            Conversation::Smtp { .. } => moved_ms + SMTP_IDLE_MS,
+            Conversation::Http(_) => moved_ms + HTTP_IDLE_MS,
+        }
+    }
+
+    fn expired(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) -> Then {
+        if let Conversation::Smtp { session, source } = connection {
+            let goodbye = if self.draining { Goodbye::ShuttingDown } else { Goodbye::TimedOut };
+            self.metrics.smtp_timeouts += u64::from(!self.draining);
+            let mut world =
+                mail_room(&mut self.store, &mut self.metrics, self.naming, *source, now);
+            session.dismiss(goodbye, &self.session, &mut world, output);
+        }
+        Then::Close
+    }
+
+    fn disconnected(&mut self, connection: Conversation, now: Now) {
+        match connection {
+            Conversation::Smtp { mut session, source } => {
+                session.closed(&mut mail_room(
+                    &mut self.store,
+                    &mut self.metrics,
+                    self.naming,
+                    source,
+                    now,
+                ));
+                self.metrics.smtp_connections_open -= 1;
+            }
+            Conversation::Http(_) => self.metrics.http_connections_open -= 1,
+        }
+    }
+
+    fn held_output<'a>(&'a self, connection: &'a Conversation) -> &'a [u8] {
+        match connection {
+            Conversation::Smtp { .. } => &[],
+            Conversation::Http(exchange) => exchange.pending(),
+        }
+    }
+
+    fn held_output_sent(&mut self, connection: &mut Conversation, bytes: usize) {
+        if let Conversation::Http(exchange) = connection {
+            exchange.sent(bytes);
+        }
+    }
+
+    fn draining(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) -> Then {
+        match connection {
+            Conversation::Smtp { session, source } if session.is_idle() => {
+                let mut world =
+                    mail_room(&mut self.store, &mut self.metrics, self.naming, *source, now);
+                session.dismiss(Goodbye::ShuttingDown, &self.session, &mut world, output);
+                Then::Close
+            }
+            Conversation::Http(exchange) if exchange.is_idle() => Then::Close,
+            _ => Then::Continue,
+        }
+    }
+
+    fn tick(&mut self, now: Now) {
+        // All mailboxes within SWEEP_MS, a few each time.
+        let ticks = u32::try_from(SWEEP_MS / PROTOCOL_TICK_MS).unwrap_or(1);
+        self.store.sweep(now, self.mailboxes.div_ceil(ticks));
+    }
+}
+
+impl Service<'_> {
+    fn answer(&mut self, exchange: &mut Exchange, input: &[u8], now: Now) -> Progress {
+        let metrics = self.metrics;
+        let mut desk = Desk {
+            store: &mut self.store,
+            naming: self.naming,
+            hostname: self.session.hostname(),
+            smtp: &self.smtp_address,
+            ready: !self.draining,
+            samples: &|store| [metrics.samples(), store.figures().samples()].concat(),
+            scratch: &mut self.scratch,
+            responses: &self.responses,
+        };
+        let http::Progress { consumed, then } = exchange.receive(input, &mut desk, now);
+        let then = match then {
+            http::Then::Close => Then::Close,
+            // What is behind this request is looked at when the response has left.
+            http::Then::Continue if !exchange.pending().is_empty() => Then::Flush,
+            http::Then::Continue => Then::Continue,
+        };
+        Progress { consumed, then }
+    }
+}
+
+fn mail_room<'a>(
+    store: &'a mut Store,
+    metrics: &'a mut Metrics,
+    naming: Naming,
+    source: IpAddr,
+    now: Now,
+) -> MailRoom<'a> {
+    MailRoom { store, metrics, naming, source, now }
+}
