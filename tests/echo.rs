@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mailfly::clock::{Clock, Now};
-use mailfly::limits::{LINGER_BYTES_MAX, READ_BUFFER_BYTES};
+use mailfly::limits::{BYTES_PER_VISIT, LINGER_BYTES_MAX, READ_BUFFER_BYTES};
 use mailfly::net::{
     Admission, Bound, ListenerId, Progress, Protocol, Reactor, Sizes, Then, timers,
 };
@@ -26,7 +26,8 @@ const CLOSING: &[u8] = b"closing\n";
 const FULL: &[u8] = b"full\n";
 
 /// Echoes what it gets, in whole lines only if it is told so. In whole lines, `#N` asks for `N`
-/// bytes that the protocol holds itself. `!` is echoed and closes, whatever comes after it.
+/// bytes that the protocol holds itself, and `!N` for the same and the end. Otherwise `!` is echoed
+/// and closes, whatever comes after it.
 #[derive(Debug)]
 struct Echo {
     whole_lines: bool,
@@ -106,10 +107,11 @@ impl Protocol for Echo {
                 return Progress { consumed, then: Then::Flush };
             }
             consumed += line.len();
-            if let Some(bytes) = line.strip_prefix(b"#") {
+            if let [letter @ (b'#' | b'!'), bytes @ ..] = line {
                 let bytes = std::str::from_utf8(bytes).unwrap().trim().parse().unwrap();
                 (talk.held, talk.held_sent) = (pattern(bytes), 0);
-                return Progress { consumed, then: Then::Flush };
+                let then = if *letter == b'!' { Then::Close } else { Then::Flush };
+                return Progress { consumed, then };
             }
         }
         talk.mid_line = consumed < input.len();
@@ -153,8 +155,12 @@ impl Protocol for Echo {
 }
 
 fn pattern(bytes: usize) -> Vec<u8> {
-    // A period that no buffer's size is a multiple of, and none of the letters that mean something.
-    (0..bytes).map(|at| b'A' + (at % 23) as u8).collect()
+    (0..bytes).map(letter).collect()
+}
+
+/// A period that no buffer's size is a multiple of, and none of the letters that mean something.
+fn letter(at: usize) -> u8 {
+    b'A' + (at % 23) as u8
 }
 
 /// A reactor in a thread of its own.
@@ -230,10 +236,45 @@ fn expect_end(client: &mut TcpStream) {
     assert_eq!(client.read(&mut [0; 100]).unwrap(), 0);
 }
 
-/// So that the server is blocked on its output nearly all the time. Loopback's packets are 64 KiB;
-/// a window of less than two makes it crawl.
-fn with_a_small_window(client: &TcpStream) {
-    socket2::SockRef::from(client).set_recv_buffer_size(128 << 10).unwrap();
+/// Sends what `stream` says, from its first byte on, without reading any answer, until the server
+/// takes no more: then everything between is full, and the rest of the answers in its spill. How
+/// long to wait for that only decides how sure it is. Returns how many bytes were sent.
+fn stuff(client: &mut TcpStream, stream: impl Fn(usize) -> u8) -> usize {
+    const FAR_TOO_MUCH: usize = 1 << 30;
+    let buffers = socket2::SockRef::from(&*client);
+    buffers.set_recv_buffer_size(128 << 10).unwrap();
+    buffers.set_send_buffer_size(128 << 10).unwrap();
+    client.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut sent = 0;
+    while sent < FAR_TOO_MUCH {
+        let piece: Vec<u8> = (sent..sent + (64 << 10)).map(&stream).collect();
+        match client.write(&piece) {
+            Ok(bytes) => sent += bytes,
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "nothing but the timeout");
+                break;
+            }
+        }
+    }
+    assert!(sent < FAR_TOO_MUCH, "the server keeps more than its spill");
+    client.set_write_timeout(Some(PATIENCE)).unwrap();
+    sent
+}
+
+/// Reads answers in small pieces.
+fn expect_stream(client: &mut TcpStream, bytes: usize, stream: impl Fn(usize) -> u8) {
+    for start in (0..bytes).step_by(3000) {
+        let piece: Vec<u8> = (start..bytes.min(start + 3000)).map(&stream).collect();
+        expect(client, &piece);
+    }
+}
+
+/// Lets the reactor make at least so many turns.
+fn pass_turns(other: &mut TcpStream, turns: usize) {
+    for _ in 0..turns {
+        other.write_all(b"meanwhile\n").unwrap();
+        expect(other, b"meanwhile\n");
+    }
 }
 
 /// Waits for the end, however abrupt.
@@ -289,34 +330,28 @@ fn it_listens_at_several_addresses_of_both_families() {
 }
 
 #[test]
-fn megabytes_survive_a_client_that_reads_slowly() {
+fn nothing_is_lost_when_the_peer_does_not_read() {
     let server = Server::start(Echo::new());
     let mut client = server.connect();
-    with_a_small_window(&client);
-    let sent = pattern(12 << 20);
-    let writer = write_in_background(&client, sent.clone(), None);
-    for piece in sent.chunks(700) {
-        expect(&mut client, piece);
+    let mut other = server.connect();
+    for _ in 0..2 {
+        let sent = stuff(&mut client, letter);
+        pass_turns(&mut other, 3);
+        expect_stream(&mut client, sent, letter);
     }
-    writer.join().unwrap();
-    client.write_all(b"still there").unwrap();
-    expect(&mut client, b"still there");
     server.stop();
 }
 
 #[test]
-fn lines_survive_a_client_that_reads_slowly() {
+fn no_line_is_lost_when_the_peer_does_not_read() {
     let server = Server::start(Echo::in_whole_lines());
     let mut client = server.connect();
-    with_a_small_window(&client);
-    let mut sent = pattern(8 << 20);
-    sent.iter_mut().skip(90).step_by(777).for_each(|byte| *byte = b'\n');
-    sent.push(b'\n');
-    let writer = write_in_background(&client, sent.clone(), None);
-    for piece in sent.chunks(700) {
-        expect(&mut client, piece);
-    }
-    writer.join().unwrap();
+    let lines = |at: usize| if at % 777 == 90 { b'\n' } else { letter(at) };
+    let sent = stuff(&mut client, lines);
+    let last = write_in_background(&client, b"\n".to_vec(), None);
+    expect_stream(&mut client, sent, lines);
+    expect(&mut client, b"\n");
+    last.join().unwrap();
     server.stop();
 }
 
@@ -340,9 +375,7 @@ fn a_line_is_kept_until_it_is_whole() {
     let mut other = server.connect();
     for byte in b"in small pieces\n" {
         waiting.write_all(&[*byte]).unwrap();
-        // Its answer says that the reactor has been round.
-        other.write_all(b"meanwhile\n").unwrap();
-        expect(&mut other, b"meanwhile\n");
+        pass_turns(&mut other, 1);
     }
     expect(&mut waiting, b"in small pieces\n");
     server.stop();
@@ -437,39 +470,68 @@ fn the_last_reply_survives_unread_input() {
 }
 
 #[test]
+fn what_is_unsent_at_the_end_is_sent_before_it() {
+    let server = Server::start(Echo::in_whole_lines());
+    let mut client = server.connect();
+    let mut other = server.connect();
+    client.write_all(b"!12000000\nmore\n").unwrap();
+    // More than the kernel's buffers take, however large a part of it leaves each turn.
+    pass_turns(&mut other, 100);
+    expect(&mut client, b"!12000000\n");
+    expect_stream(&mut client, 12_000_000, letter);
+    expect_end(&mut client);
+    server.stop();
+}
+
+#[test]
 fn lingering_ends_if_the_peer_does_not() {
-    let server = Server::start(Echo::new());
+    // Whoever lingers has the only slot.
+    let server = Server::with_sizes(Echo::new(), Sizes::for_connections(1));
     let mut talker = server.connect();
     talker.write_all(b"!").unwrap();
     let piece = pattern(1 << 16);
-    while talker.write_all(&piece).is_ok() {}
+    let mut heard = 0;
+    while talker.write_all(&piece).is_ok() {
+        heard += piece.len();
+        assert!(heard < 200 << 20, "far more than the limit and all buffers on the way");
+    }
     let mut mute = server.connect();
     mute.write_all(b"!and more").unwrap();
     expect(&mut mute, b"!");
     expect_end(&mut mute);
+    drop(server.connect());
     let echo = server.stop();
-    assert_eq!(echo.disconnected, 2);
+    assert_eq!(echo.connected, 3);
 }
 
 #[test]
 fn what_a_protocol_holds_leaves_in_order_between_its_output() {
     let server = Server::start(Echo::in_whole_lines());
     let mut client = server.connect();
-    with_a_small_window(&client);
-    let mut sent = Vec::new();
-    let mut expected = Vec::new();
-    for bytes in [1, 0, 100, 100_000, 3_000_000, 7] {
-        let line = format!("before\n#{bytes}\n");
-        sent.extend(line.as_bytes());
-        expected.extend(line.as_bytes());
-        expected.extend(pattern(bytes));
-    }
-    client.write_all(&sent).unwrap();
+    let mut other = server.connect();
+    let sizes = [1, 0, 100, 100_000, 12_000_000, 7];
+    let lines = sizes.map(|bytes| format!("before\n#{bytes}\n"));
+    client.write_all(lines.concat().as_bytes()).unwrap();
     client.shutdown(Shutdown::Write).unwrap();
-    for piece in expected.chunks(999) {
-        expect(&mut client, piece);
+    pass_turns(&mut other, 100);
+    for (bytes, line) in sizes.into_iter().zip(lines) {
+        expect(&mut client, line.as_bytes());
+        expect_stream(&mut client, bytes, letter);
     }
     expect_end(&mut client);
+    server.stop();
+}
+
+#[test]
+fn whoever_wants_more_than_a_visit_may_move_gets_it_later() {
+    let server = Server::start(Echo::in_whole_lines());
+    let mut client = server.connect();
+    let asked = BYTES_PER_VISIT / 10_000 * 4;
+    client.write_all("#10000\n".repeat(asked).as_bytes()).unwrap();
+    for _ in 0..asked {
+        expect(&mut client, b"#10000\n");
+        expect_stream(&mut client, 10_000, letter);
+    }
     server.stop();
 }
 

@@ -232,21 +232,18 @@ impl<P: Protocol> Reactor<P> {
             After::Linger => {
                 enqueue(&mut self.queue, slot, index);
                 self.timers.set(index, self.now.monotonic_ms + LINGER_MS);
-                if let Some(conversation) = slot.hang_up(&mut self.space.spill) {
-                    protocol.disconnected(conversation, self.now);
-                }
             }
+            After::Close if slot.is_closed() => {}
             After::Close => {
-                if slot.is_closed() {
-                    return;
-                }
                 slot.close();
                 self.closed.push(index);
                 self.timers.cancel(index);
-                if let Some(conversation) = slot.hang_up(&mut self.space.spill) {
-                    protocol.disconnected(conversation, self.now);
-                }
             }
+        }
+        if after != After::Stay
+            && let Some(conversation) = slot.hang_up(&mut self.space.spill)
+        {
+            protocol.disconnected(conversation, self.now);
         }
     }
 

@@ -103,8 +103,9 @@ impl Timers {
     pub fn fire(&mut self, now_ms: u64, moves: &mut usize) -> Option<u32> {
         let now = now_ms / TIMER_TICK_MS;
         loop {
-            // From the top, so that what comes down a level is met again on its new one.
-            for level in (0..LEVELS).rev() {
+            // What comes down a level lands in a slot that is still ahead, or has fired: it differs
+            // from the current tick in the digit of its new level.
+            for level in 0..LEVELS {
                 let slot = slot_of(self.current, level);
                 while self.occupied[level] & (1 << slot) != 0 {
                     *moves = moves.checked_sub(1)?;
