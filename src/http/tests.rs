@@ -24,11 +24,11 @@ struct World {
 impl World {
     fn new() -> Self {
         let demand = Demand {
-            memory_bytes: 4 * MIB,
+            memory_bytes: MIB,
             mailboxes: 16,
-            mailbox_bytes: MIB,
+            mailbox_bytes: 256 * KIB,
             messages_per_mailbox: 4,
-            message_bytes: 256 * KIB,
+            message_bytes: 80 * KIB,
             ttl_ms: None,
         };
         let capacity = Capacity::of(&demand).expect("a small store");
