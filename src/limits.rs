@@ -93,6 +93,9 @@ pub const HEADER_FIELD_PREVIEW_BYTES: usize = 2 * KIB;
 pub const MIME_DEPTH_MAX: usize = 16;
 /// The most parts of one message that are looked at, containers included.
 pub const MIME_PARTS_MAX: usize = 512;
+/// The most bytes of a part's Content-Type or Content-Disposition that are decoded; a message has
+/// two of them in each of up to [`MIME_PARTS_MAX`] parts, and a long one costs the square.
+pub const MIME_FIELD_BYTES_MAX: usize = 2 * KIB;
 /// The longest boundary that is believed. RFC 2046 section 5.1.1 allows 70; some senders do not care.
 pub const MIME_BOUNDARY_BYTES_MAX: usize = 200;
 

@@ -2,7 +2,11 @@
 //! was set aside at start. Counted on the server's own thread, so that the client's part does not
 //! count.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what is not as it should be fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what is not as it should be fails the test"
+)]
 #![allow(unsafe_code, reason = "an allocator is an unsafe trait; this one only counts")]
 
 mod support;

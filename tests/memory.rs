@@ -1,7 +1,11 @@
 //! Memory is a number that the operator chose: it is there at the start, within the plan, and does
 //! not move, whatever comes. And one thread does it all.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what is not as it should be fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what is not as it should be fails the test"
+)]
 
 mod support;
 

@@ -1,7 +1,11 @@
 //! How the program stops: SIGTERM and SIGINT let transactions under way finish and tell the idle; a
 //! second signal ends it at once.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what is not as it should be fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what is not as it should be fails the test"
+)]
 
 mod support;
 

@@ -24,11 +24,11 @@ struct World {
 impl World {
     fn new() -> Self {
         let demand = Demand {
-            memory_bytes: 4 * MIB,
+            memory_bytes: MIB,
             mailboxes: 16,
-            mailbox_bytes: MIB,
+            mailbox_bytes: 256 * KIB,
             messages_per_mailbox: 4,
-            message_bytes: 256 * KIB,
+            message_bytes: 80 * KIB,
             ttl_ms: None,
         };
         let capacity = Capacity::of(&demand).expect("a small store");
@@ -88,7 +88,9 @@ impl World {
         let now = self.now;
         for piece in pieces {
             input.extend_from_slice(piece);
-            loop {
+            let bytes = input.len();
+            for turns in 0.. {
+                assert!(turns <= bytes + 1, "more is answered than was asked");
                 let progress = self.with_desk(|desk| exchange.receive(&input, desk, now));
                 input.drain(..progress.consumed);
                 let pending = exchange.pending().len();

@@ -8,9 +8,9 @@
 //!
 //! mail-parser decodes what needs tables and care: encoded words, addresses, parameters, charsets,
 //! base64, quoted-printable. The tree is walked by hand, because mail-parser's own walk has no
-//! bounds: messages within messages, 30 bytes each, make it nest its answer as deep as the message
-//! is long (and overflow the stack when that is dropped, which nothing catches), and within a base64
-//! part it copies the rest of the message once for each of them.
+//! bounds. Messages within messages, 30 bytes each, make it nest its answer as deep as the message is
+//! long: 8 MB of them overflow the stack when the answer is dropped, which nothing catches. Within a
+//! base64 part it copies the rest of the message once for each of them: 200 KB cost 700 MB.
 
 pub mod fields;
 pub mod parts;

@@ -9,7 +9,7 @@ use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use memchr::memmem;
 
 use crate::limits::{
-    HEADER_FIELD_BYTES_MAX, HEADER_PREVIEW_BYTES, MIME_BOUNDARY_BYTES_MAX, MIME_DEPTH_MAX,
+    HEADER_PREVIEW_BYTES, MIME_BOUNDARY_BYTES_MAX, MIME_DEPTH_MAX, MIME_FIELD_BYTES_MAX,
     MIME_PARTS_MAX,
 };
 
@@ -89,7 +89,7 @@ impl<'a> Parts<'a> {
 impl<'a> Part<'a> {
     fn read(fields: &Fields<'_>, body: &'a [u8], default: &str) -> Self {
         let typed = |name: &str| {
-            fields.first(name).and_then(|field| field.content_type(HEADER_FIELD_BYTES_MAX))
+            fields.first(name).and_then(|field| field.content_type(MIME_FIELD_BYTES_MAX))
         };
         let kind = typed("Content-Type");
         let disposition = typed("Content-Disposition");
@@ -160,7 +160,7 @@ impl Encoding {
 fn file_name(sent: &str) -> String {
     const CHARACTERS_MAX: usize = 100;
     let decoded = if sent.contains("=?") {
-        Field { name: "", value: sent.as_bytes() }.words(HEADER_FIELD_BYTES_MAX)
+        Field { name: "", value: sent.as_bytes() }.words(MIME_FIELD_BYTES_MAX)
     } else {
         clean(sent)
     };
@@ -339,6 +339,17 @@ mod tests {
         with_parts(&message, |parts| assert!(parts.clipped && parts.leaves.len() == 1));
         let messages = "Content-Type: message/rfc822\r\n\r\n".repeat(30_000);
         with_parts(&messages, |parts| assert_eq!(parts.leaves.len(), 1));
+    }
+
+    #[test]
+    fn what_is_decoded_of_a_type_is_bounded() {
+        let named = |blanks: usize| {
+            let blanks = " ".repeat(blanks);
+            let message = format!("Content-Type: text/plain;{blanks}name=a.txt\r\n\r\nx");
+            with_parts(&message, |parts| parts.leaves[0].filename.clone())
+        };
+        assert_eq!(named(MIME_FIELD_BYTES_MAX / 2), "a.txt");
+        assert_eq!(named(MIME_FIELD_BYTES_MAX), "");
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn empty(desk: &Desk<'_>, name: &MailboxName) -> Markup {
             p { "Nothing here yet." }
             p {
                 "Mail to " code { (address) }
-                @if !desk.smtp.is_empty() { ", sent to " code { (desk.smtp) } }
+                @if !desk.smtp.is_empty() { ", sent to " code { (desk.smtp) } "," }
                 " shows up as soon as it is accepted."
             }
         }

@@ -43,7 +43,7 @@ fn frame(title: &str, main: &Markup) -> String {
                     a.brand href="/" { "mailfly" }
                     form.find action="/mailbox" method="get" {
                         input type="text" name="name" aria-label="Mailbox or address"
-                            placeholder="mailbox or address" autocapitalize="none"
+                            placeholder="mailbox" autocapitalize="none"
                             autocomplete="off" spellcheck="false" required;
                         button type="submit" { "Open" }
                     }
