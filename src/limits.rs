@@ -148,6 +148,12 @@ pub const MAILBOX_BYTES_DEFAULT: usize = 8 * MIB;
 pub const MAILBOX_MESSAGES_DEFAULT: u32 = 1000;
 /// `--message-size` unless set.
 pub const MESSAGE_BYTES_DEFAULT: usize = 4 * MIB;
+/// With a smaller `--memory` the three above are smaller too: at most one part in so many of it.
+pub const TABLE_SHARE: usize = 8;
+/// See [`TABLE_SHARE`].
+pub const MAILBOX_SHARE: usize = 32;
+/// See [`TABLE_SHARE`].
+pub const MESSAGE_SHARE: usize = 64;
 /// `--ttl` unless set, in milliseconds: 24 hours.
 pub const TTL_MS_DEFAULT: u64 = 24 * 60 * 60 * 1000;
 /// The longest `--ttl` but `none`, in milliseconds: a century. Added to any clock it overflows
@@ -177,6 +183,8 @@ pub const STACK_TOUCHED_BYTES: usize = 256 * KIB;
 pub const HEAP_TOP_PAD_BYTES: usize = MIB;
 
 const _: () = assert!(MESSAGE_BYTES_DEFAULT <= MAILBOX_BYTES_DEFAULT);
+const _: () = assert!(MESSAGE_BYTES_DEFAULT * MESSAGE_SHARE <= MEMORY_BYTES_DEFAULT);
+const _: () = assert!(MAILBOX_BYTES_DEFAULT * MAILBOX_SHARE <= MEMORY_BYTES_DEFAULT);
 const _: () = assert!(MAILBOX_BYTES_DEFAULT < MEMORY_BYTES_DEFAULT);
 const _: () = assert!(MEMORY_BYTES_MAX / ARENA_BYTES < u32::MAX as usize);
 const _: () = assert!(LISTENERS_MAX < DESCRIPTORS_RESERVED as usize / 2);

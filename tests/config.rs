@@ -16,8 +16,9 @@ struct Run {
 
 impl Run {
     fn new(flags: &[&str]) -> Self {
-        let mut command = Command::new(PROGRAM);
-        command.env_clear().args(flags);
+        // One that serves when it should complain fails the test, rather than holding it up.
+        let mut command = Command::new("timeout");
+        command.env_clear().args(["30", PROGRAM]).args(flags);
         Self { command, _file: None }
     }
 
@@ -290,14 +291,20 @@ fn what_cannot_be_had_is_said_with_what_to_change() {
         (&["--message-size=0"], &["--message-size has to be at least 1"]),
         (&["--mailbox-size=0"], &["--mailbox-size has to be at least 1"]),
         (&["--messages-per-mailbox=0"], &["--messages-per-mailbox has to be at least 1"]),
-        (&["--message-size=9MiB"], &["--mailbox-size 8MiB", "--mailbox-size at least 9226KiB"]),
+        (
+            &["--message-size=9MiB", "--mailbox-size=8MiB"],
+            &["--mailbox-size 8MiB", "--mailbox-size at least 9226KiB"],
+        ),
         (
             &["--message-size=1025MiB", "--mailbox-size=2GiB", "--memory=8GiB"],
             &["--message-size 1025MiB: 1GiB is the most"],
         ),
         (&["--mailboxes=1073741825"], &["--mailboxes 1073741825: 1073741824 is the most"]),
         (&["--memory=5TiB"], &["--memory 5TiB: 4TiB is the most"]),
-        (&["--memory=30MiB"], &["--memory 30MiB is too small", "--memory at least 39174KiB"]),
+        (
+            &["--memory=30MiB", "--mailboxes=65536", "--message-size=4MiB"],
+            &["--memory 30MiB is too small", "--memory at least 39174KiB"],
+        ),
         (&["--mailbox-size=256MiB"], &["--mailbox-size 256MiB does not fit --memory 256MiB"]),
         (&["--mailboxes=1000000"], &["--mailboxes 1000000", "--memory at least"]),
         (&["--smtp=[::1]:25", "--http=[::1]:25"], &["[::1]:25 more than once"]),

@@ -48,6 +48,8 @@ pub struct Keys {
     pub naming: Option<Naming>,
 
     /// The longest message that is taken. [default: 4MiB]
+    ///
+    /// Less by default in a smaller --memory: a 64th of it.
     #[arg(long, value_name = "SIZE", help_heading = MAIL)]
     pub message_size: Option<Size>,
 
@@ -66,11 +68,14 @@ pub struct Keys {
     /// How many mailboxes there can be at once. [default: 65536]
     ///
     /// After that a new one takes the place of the one that has gone longest without mail.
+    /// Fewer by default in a smaller --memory: the table takes an eighth of it.
     #[arg(verbatim_doc_comment, long, value_name = "COUNT", value_parser = count, help_heading = MEMORY)]
     pub mailboxes: Option<u32>,
 
     /// What one mailbox keeps; its oldest mail gives way. [default: 8MiB]
-    #[arg(long, value_name = "SIZE", help_heading = MEMORY)]
+    ///
+    /// Less by default in a smaller --memory: a 32nd of it, or two of the longest messages.
+    #[arg(verbatim_doc_comment, long, value_name = "SIZE", help_heading = MEMORY)]
     pub mailbox_size: Option<Size>,
 
     /// How many messages one mailbox keeps; its oldest gives way. [default: 1000]

@@ -6,11 +6,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use super::{Hostname, Impossible, Keys, Machine, Size, TimeToLive};
 use crate::limits::{
     ARENA_BYTES, CONNECTIONS_DEFAULT, KIB, LISTENERS_MAX, MAILBOX_BYTES_DEFAULT,
-    MAILBOX_MESSAGES_DEFAULT, MAILBOXES_DEFAULT, MAILBOXES_MAX, MEMORY_BYTES_DEFAULT,
-    MEMORY_BYTES_MAX, MESSAGE_BYTES_DEFAULT, TTL_MS_DEFAULT,
+    MAILBOX_MESSAGES_DEFAULT, MAILBOX_SHARE, MAILBOXES_DEFAULT, MAILBOXES_MAX,
+    MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, MESSAGE_BYTES_DEFAULT, MESSAGE_SHARE, TABLE_SHARE,
+    TTL_MS_DEFAULT,
 };
 use crate::smtp::session::Policy;
-use crate::store::{Capacity, Demand, Naming, Shortage};
+use crate::store::{Capacity, Demand, Naming, SLOT_BYTES, Shortage};
 
 /// What the server is to do, resolved and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +51,16 @@ impl Settings {
     /// It is not.
     pub fn resolve(keys: Keys, machine: &Machine) -> Result<Self, Impossible> {
         let local = |port| vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
-        let bytes = |size: Option<Size>, default| size.map_or(default, |size| size.0);
+        let bytes = |size: Option<Size>, default| size.map_or(default, |size: Size| size.0);
+        // What is not said fits what is: a small pool holds small things, and a mailbox two of the
+        // longest messages.
+        let memory_bytes = bytes(keys.memory, MEMORY_BYTES_DEFAULT);
+        let message_bytes_max =
+            bytes(keys.message_size, MESSAGE_BYTES_DEFAULT.min(share(memory_bytes, MESSAGE_SHARE)));
+        let mailbox_bytes = MAILBOX_BYTES_DEFAULT.min(share(memory_bytes, MAILBOX_SHARE));
+        let mailbox_bytes_max =
+            bytes(keys.mailbox_size, mailbox_bytes.max(message_bytes_max.saturating_mul(2)));
+        let mailboxes = u32::try_from(memory_bytes / TABLE_SHARE / SLOT_BYTES).unwrap_or(u32::MAX);
         let settings = Self {
             smtp: keys.smtp.unwrap_or_else(|| local(1025)),
             http: keys.http.unwrap_or_else(|| local(8025)),
@@ -58,11 +68,11 @@ impl Settings {
             connections_max: connections(keys.connections, machine)?,
             policy: keys.policy.map_or(Policy::Curt, Policy::from),
             naming: keys.naming.map_or(Naming::Local, Naming::from),
-            message_bytes_max: bytes(keys.message_size, MESSAGE_BYTES_DEFAULT),
+            message_bytes_max,
             ttl: keys.ttl.unwrap_or(TimeToLive::Milliseconds(TTL_MS_DEFAULT)),
-            memory_bytes: bytes(keys.memory, MEMORY_BYTES_DEFAULT),
-            mailboxes_max: keys.mailboxes.unwrap_or(MAILBOXES_DEFAULT),
-            mailbox_bytes_max: bytes(keys.mailbox_size, MAILBOX_BYTES_DEFAULT),
+            memory_bytes,
+            mailboxes_max: keys.mailboxes.unwrap_or(MAILBOXES_DEFAULT.min(mailboxes).max(1)),
+            mailbox_bytes_max,
             mailbox_messages_max: keys.messages_per_mailbox.unwrap_or(MAILBOX_MESSAGES_DEFAULT),
         };
         settings.check_addresses()?;
@@ -175,6 +185,11 @@ impl Settings {
     }
 }
 
+/// One part in so many of the pool, in whole KiB, since sizes are shown to people.
+fn share(memory_bytes: usize, parts: usize) -> usize {
+    (memory_bytes / parts / KIB).max(1) * KIB
+}
+
 /// What was asked for has to be possible; what was not is only as many as are.
 fn connections(asked: Option<u32>, machine: &Machine) -> Result<u32, Impossible> {
     let (possible, descriptors) = (machine.connections_max(), machine.descriptors);
@@ -251,6 +266,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_not_said_fits_any_pool(memory in 2 * MIB..1 << 40) {
+            let keys = Keys { memory: Some(Size(memory)), ..Keys::default() };
+            prop_assert!(Settings::resolve(keys, &machine(65_536)).is_ok());
+        }
+
+        #[test]
+        fn what_is_not_said_fits_any_message(message in 1_usize..MESSAGE_BYTES_DEFAULT * 2) {
+            let keys = Keys { message_size: Some(Size(message)), ..Keys::default() };
+            prop_assert!(Settings::resolve(keys, &machine(65_536)).is_ok());
+        }
+
         #[test]
         fn settings_written_as_a_file_are_read_as_the_same_settings(keys in possible()) {
             let machine = machine(u64::MAX);

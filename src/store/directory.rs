@@ -69,8 +69,8 @@ pub(super) struct Slot {
     pub(super) pinned: u32,
 }
 
-/// The length of a mailbox's slot.
-pub(super) const SLOT_BYTES: usize = size_of::<Slot>();
+/// What a mailbox takes of the table, in bytes.
+pub const SLOT_BYTES: usize = size_of::<Slot>();
 const _: () = assert!(SLOT_BYTES == 352, "no hidden padding: the table is read as plain bytes");
 
 impl Slot {

@@ -36,7 +36,7 @@ mod removal;
 mod model_test;
 
 pub use capacity::{Capacity, Demand, Shortage};
-pub use directory::Lost;
+pub use directory::{Lost, SLOT_BYTES};
 pub use draft::Draft;
 pub use figures::Figures;
 pub use name::{MailboxName, Naming};

@@ -203,9 +203,12 @@ pub(super) fn begin_envelope(into: &mut Vec<u8>, helo: &[u8], reverse_path: &[u8
     push_string(into, &reverse_path[..reverse_path.len().min(PATH_BYTES_MAX)]);
 }
 
-/// Adds a forward-path, unless so many addresses meant this mailbox that the envelope is full.
+/// Adds a forward-path, unless it is there already, or so many addresses meant this mailbox that
+/// the envelope is full.
 pub(super) fn push_forward_path(into: &mut Vec<u8>, forward_path: &[u8]) {
-    if into.len() + size_of::<u16>() + forward_path.len() <= ENVELOPE_BYTES_MAX {
+    let fits = into.len() + size_of::<u16>() + forward_path.len() <= ENVELOPE_BYTES_MAX;
+    // Behind the client's name and the reverse-path.
+    if fits && !Strings(into).skip(2).any(|other| other == forward_path) {
         push_string(into, forward_path);
     }
 }
@@ -263,10 +266,13 @@ mod tests {
         let mut envelope = Vec::new();
         let path = [b'a'; PATH_BYTES_MAX];
         begin_envelope(&mut envelope, &[b'h'; 2 * HELO_BYTES_MAX], &path);
-        for _ in 0..100 {
-            push_forward_path(&mut envelope, &path);
+        for number in 0..100 {
+            push_forward_path(&mut envelope, &[number; PATH_BYTES_MAX]);
+            push_forward_path(&mut envelope, &[number; PATH_BYTES_MAX]);
         }
         assert!(envelope.len() <= ENVELOPE_BYTES_MAX);
-        assert!(!Envelope::decode(&envelope).forward_paths.is_empty());
+        let kept = Envelope::decode(&envelope).forward_paths;
+        assert!(kept.len() >= 2);
+        assert!(kept.iter().zip(0..).all(|(path, number)| path[0] == number), "each once");
     }
 }
