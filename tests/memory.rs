@@ -31,7 +31,8 @@ const FLAGS: [&str; 10] = [
 
 /// What `--plan` promises, in bytes.
 fn planned_bytes() -> u64 {
-    let plan = Command::new(env!("CARGO_BIN_EXE_mailfly")).args(FLAGS).arg("--plan").output();
+    let program = env!("CARGO_BIN_EXE_mailfly");
+    let plan = Command::new(program).env_clear().args(FLAGS).arg("--plan").output();
     let plan = String::from_utf8(plan.unwrap().stdout).unwrap();
     let total = plan.lines().find(|line| line.starts_with("total")).expect("a total");
     total.split_whitespace().find_map(|word| word.parse().ok().filter(|n| *n > MIB)).unwrap()
