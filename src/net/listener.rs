@@ -40,6 +40,9 @@ impl Bound {
             socket.set_only_v6(true)?;
         }
         socket.bind(&address.into())?;
+        // Until somebody listens the kernel lets sockets that allow reuse share a port, and refuses
+        // the second only when it comes to listen: too late for a server that already answers.
+        socket.set_reuse_address(false)?;
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok(Self { socket, address })
     }
@@ -91,6 +94,8 @@ impl Listeners {
         registry: &Registry,
         token: Token,
     ) -> io::Result<ListenerId> {
+        // Inherited by the connections, whose TIME_WAIT the next start must be able to ignore.
+        bound.socket.set_reuse_address(true)?;
         bound.socket.listen(LISTEN_BACKLOG)?;
         let mut socket = TcpListener::from_std(bound.socket.into());
         registry.register(&mut socket, token, Interest::READABLE)?;

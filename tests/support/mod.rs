@@ -9,6 +9,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 /// Longer than anything on loopback takes: what waits for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -91,6 +93,20 @@ impl Client {
     /// Connects without waiting for a banner.
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
+        Self::of(stream)
+    }
+
+    /// Connects with as little room as the kernel allows for what the server sends: segments as
+    /// small as over a network, so that the server's side does not keep megabytes either.
+    pub(crate) fn narrow(address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.set_tcp_mss(536).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::of(socket.into())
+    }
+
+    fn of(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -134,6 +150,32 @@ impl Client {
         reply
     }
 
+    /// Waits until more has come, and gives as much of it as there is; nothing at the end.
+    pub(crate) fn some(&mut self) -> Vec<u8> {
+        // A reset ends it as well.
+        let some = self.stream.fill_buf().unwrap_or_default().to_vec();
+        self.stream.consume(some.len());
+        some
+    }
+
+    /// Whether nothing has come that was not read yet, not even the end.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        if !self.stream.buffer().is_empty() {
+            return false;
+        }
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true).unwrap();
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn end(&mut self) {
+        // The server may have closed already.
+        let _ = self.stream.get_ref().shutdown(std::net::Shutdown::Write);
+    }
+
     /// Everything that comes until the server closes.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
@@ -154,6 +196,131 @@ impl Client {
         self.expect("250");
         let reply = self.expect("250");
         reply.rsplit(' ').next().unwrap_or_default().to_owned()
+    }
+}
+
+/// A client of the API that keeps its connection.
+pub(crate) struct Browser {
+    client: Client,
+}
+
+/// A response, read whole.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Browser {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::over(Client::connect(address))
+    }
+
+    pub(crate) fn over(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// Asks without waiting for the answer.
+    pub(crate) fn ask(&mut self, method: &str, path: &str) {
+        self.client.send(format!("{method} {path} HTTP/1.1\r\nHost: mail.test\r\n\r\n").as_bytes());
+    }
+
+    /// Reads the answer to what was asked.
+    pub(crate) fn answer(&mut self) -> Response {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = self.client.stream.read_line(&mut head).unwrap();
+            assert!(read > 0, "the server closed: {head:?}");
+        }
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut response = Response { status, head, body: vec![] };
+        response.body.resize(response.field("Content-Length").parse().unwrap(), 0);
+        self.client.stream.read_exact(&mut response.body).unwrap();
+        response
+    }
+
+    pub(crate) fn request(&mut self, method: &str, path: &str) -> Response {
+        self.ask(method, path);
+        self.answer()
+    }
+
+    pub(crate) fn get(&mut self, path: &str) -> Response {
+        self.request("GET", path)
+    }
+
+    /// The ids of the messages in a mailbox, oldest first.
+    #[track_caller]
+    pub(crate) fn ids(&mut self, mailbox: &str) -> Vec<String> {
+        let list = self.get(&format!("/api/v1/mailbox/{mailbox}"));
+        assert_eq!(list.status, 200);
+        let list: Vec<serde_json::Value> = serde_json::from_slice(&list.body).unwrap();
+        list.iter().map(|entry| entry["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// A message's source.
+    #[track_caller]
+    pub(crate) fn source(&mut self, mailbox: &str, id: &str) -> Source {
+        let source = self.get(&format!("/api/v1/mailbox/{mailbox}/{id}/source"));
+        assert_eq!(source.status, 200);
+        Source::parse(&source.body)
+    }
+
+    /// The value of a metric, labels and all: `mailfly_store_lost_total{cause="deleted"}`.
+    #[track_caller]
+    pub(crate) fn metric(&mut self, name: &str) -> u64 {
+        let metrics = String::from_utf8(self.get("/metrics").body).unwrap();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name} in {metrics}")).parse().unwrap()
+    }
+}
+
+impl Response {
+    /// The value of a header field.
+    #[track_caller]
+    pub(crate) fn field(&self, name: &str) -> &str {
+        let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        let field = fields.find(|(field, _)| field.eq_ignore_ascii_case(name));
+        field.unwrap_or_else(|| panic!("no {name} in {}", self.head)).1
+    }
+}
+
+/// A message's source, taken apart: what was put before it, and what was sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub(crate) return_path: String,
+    pub(crate) delivered_to: Vec<String>,
+    pub(crate) sent: Vec<u8>,
+}
+
+impl Source {
+    #[track_caller]
+    fn parse(source: &[u8]) -> Self {
+        let mut rest = source;
+        let mut line = || {
+            let end = rest.windows(2).position(|end| end == b"\r\n").expect("a line of trace");
+            let line = str::from_utf8(&rest[..end]).unwrap().to_owned();
+            rest = &rest[end + 2..];
+            line
+        };
+        let first = line();
+        let path = first.strip_prefix("Return-Path: <").and_then(|path| path.strip_suffix('>'));
+        let return_path = path.unwrap_or_else(|| panic!("{first}")).to_owned();
+        let mut delivered_to = vec![];
+        let mut received = loop {
+            let line = line();
+            match line.strip_prefix("Delivered-To: ") {
+                Some(path) => delivered_to.push(path.to_owned()),
+                None => break line,
+            }
+        };
+        assert!(received.starts_with("Received: from "), "{received}");
+        // A semicolon ends all of it but the date.
+        while !received.ends_with(';') {
+            received = line();
+            assert!(received.starts_with('\t'), "{received}");
+        }
+        assert!(line().starts_with('\t'));
+        Self { return_path, delivered_to, sent: rest.to_vec() }
     }
 }
 
