@@ -106,6 +106,11 @@ impl Client {
         Self::of(socket.into())
     }
 
+    /// The same connection once more, for a thread that only writes.
+    pub(crate) fn twin(&self) -> Self {
+        Self { stream: BufReader::new(self.stream.get_ref().try_clone().unwrap()) }
+    }
+
     fn of(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
