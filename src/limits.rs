@@ -14,6 +14,9 @@ pub const MIB: usize = 1024 * KIB;
 pub const LINE_BYTES_MAX: usize = 1024;
 /// The longest path (RFC 5321 section 4.5.3.1.3), brackets included.
 pub const PATH_BYTES_MAX: usize = 256;
+/// The longest address literal (RFC 5321 section 4.1.3) that is looked at. The longest that means
+/// an address, `[IPv6:` and eight groups, has 47 bytes.
+pub const LITERAL_BYTES_MAX: usize = 64;
 /// The longest name that a client may call itself in HELO or EHLO (RFC 5321 section 4.5.3.1.2).
 pub const HELO_BYTES_MAX: usize = 255;
 /// How much of that name a session keeps for the trace line. Names of hosts are shorter; every
@@ -38,9 +41,12 @@ pub const FAULTS_MAX: u8 = 10;
 pub const SMTP_IDLE_MS: u64 = 5 * 60 * 1000;
 
 const _: () = assert!(PATH_BYTES_MAX < LINE_BYTES_MAX);
-const _: () = assert!(HOSTNAME_BYTES_MAX < LINE_BYTES_MAX);
+const _: () = assert!(LITERAL_BYTES_MAX < PATH_BYTES_MAX);
+const _: () = assert!(HELO_BYTES_MAX < LINE_BYTES_MAX);
+// Sessions count both in a byte.
 const _: () = assert!(HELO_BYTES_KEPT <= HELO_BYTES_MAX && HELO_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(RECIPIENTS_MAX <= u8::MAX as usize);
+// No reply says more than this beside the host's name.
 const _: () = assert!(REPLY_BYTES_MAX >= HOSTNAME_BYTES_MAX + 192);
 
 // ---- HTTP ----
@@ -50,7 +56,6 @@ const _: () = assert!(REPLY_BYTES_MAX >= HOSTNAME_BYTES_MAX + 192);
 pub const HTTP_CONNECTIONS_MAX: u64 = 1024;
 /// How long an HTTP connection may be silent, within a request or between two, in milliseconds.
 pub const HTTP_IDLE_MS: u64 = 60 * 1000;
-
 /// The longest head of a request, its request line and blank line included.
 pub const HTTP_HEAD_BYTES_MAX: usize = 8 * KIB;
 /// The longest request target. A path holds one mailbox name (a path of SMTP, percent-encoded at
@@ -63,31 +68,39 @@ pub const HTTP_BODY_BYTES_MAX: usize = KIB;
 /// What the responses that are being written may hold of the heap together, over all connections.
 /// Past it, 503 with Retry-After.
 pub const HTTP_RESPONSES_BYTES_MAX: usize = 32 * MIB;
-/// A response up to this size is let through past the bound above: refusals, and the answers to what
-/// has already been done, must be sayable. So the true bound is that one plus this per connection.
+/// A response up to this size is let through past [`HTTP_RESPONSES_BYTES_MAX`]: refusals, and the
+/// answers to what has already been done, must be sayable. So the true bound is that one plus this
+/// for each HTTP connection.
 pub const HTTP_RESPONSE_SMALL_BYTES: usize = 4 * KIB;
-/// Seconds that a refused reader is asked to wait.
+/// How long a reader who was refused for want of room is asked to wait, in seconds.
 pub const HTTP_RETRY_AFTER_SECONDS: u64 = 1;
-/// The most messages that one list of the API names: the newest. It is also what a mailbox holds at
-/// most unless the operator says otherwise.
+/// The most messages that one list of the API names: the newest. All that a mailbox holds, unless
+/// the operator lets it hold more.
 pub const HTTP_LIST_MESSAGES_MAX: usize = 1000;
 /// The most messages that one page lists.
 pub const HTTP_PAGE_MESSAGES_MAX: usize = 200;
 /// The most bytes of a text that the message's page shows; the rest is a link away.
 pub const HTTP_PAGE_TEXT_BYTES_MAX: usize = 256 * KIB;
 
-// ---- Reading a message's MIME structure ----
+const _: () = assert!(HTTP_TARGET_BYTES_MAX > 3 * PATH_BYTES_MAX + 256);
+const _: () = assert!(HTTP_TARGET_BYTES_MAX < HTTP_HEAD_BYTES_MAX);
+const _: () = assert!(HTTP_RESPONSE_SMALL_BYTES < HTTP_RESPONSES_BYTES_MAX);
+const _: () = assert!(HTTP_PAGE_MESSAGES_MAX <= HTTP_LIST_MESSAGES_MAX);
 
-/// The header section is looked for in this much of a message, and no further.
+// ---- Messages as they are read: header fields and the MIME tree ----
+
+/// Header fields that begin past this much of a message are passed over.
 pub const HEADER_SECTION_BYTES_MAX: usize = 128 * KIB;
-/// The same for a list, which reads one such beginning for each message that it names.
+/// The same for a list, which reads one such beginning for each message that it names, and for the
+/// parts of a message.
 pub const HEADER_PREVIEW_BYTES: usize = 16 * KIB;
 /// The most fields of a header section that are shown; the rest is in the source.
 pub const HEADER_FIELDS_MAX: usize = 1000;
 /// The most bytes of one field that are decoded. Some decoders cost the square of the length: at
 /// this length, a few milliseconds at worst.
 pub const HEADER_FIELD_BYTES_MAX: usize = 16 * KIB;
-/// The same for a list, which decodes three fields of each of up to a thousand messages.
+/// The same for a list, which decodes four fields of each of up to [`HTTP_LIST_MESSAGES_MAX`]
+/// messages.
 pub const HEADER_FIELD_PREVIEW_BYTES: usize = 2 * KIB;
 /// How deep multiparts may lie in each other; each level reads the bytes within it once more.
 pub const MIME_DEPTH_MAX: usize = 16;
@@ -99,39 +112,49 @@ pub const MIME_FIELD_BYTES_MAX: usize = 2 * KIB;
 /// The longest boundary that is believed. RFC 2046 section 5.1.1 allows 70; some senders do not care.
 pub const MIME_BOUNDARY_BYTES_MAX: usize = 200;
 
-const _: () = assert!(HTTP_TARGET_BYTES_MAX > 3 * PATH_BYTES_MAX + 256);
-const _: () = assert!(HTTP_TARGET_BYTES_MAX < HTTP_HEAD_BYTES_MAX);
+/// The longest file name that an attachment is offered under, in characters; file systems have room
+/// for 255 bytes, which may be four to a character.
+pub const MIME_FILE_NAME_CHARACTERS_MAX: usize = 100;
+
 const _: () = assert!(HEADER_FIELD_PREVIEW_BYTES <= HEADER_FIELD_BYTES_MAX);
 const _: () = assert!(HEADER_PREVIEW_BYTES <= HEADER_SECTION_BYTES_MAX);
+const _: () = assert!(MIME_FIELD_BYTES_MAX <= HEADER_PREVIEW_BYTES);
+const _: () = assert!(MIME_BOUNDARY_BYTES_MAX < MIME_FIELD_BYTES_MAX);
 
 // ---- The store ----
 
 /// One arena of the store's pool, in bytes. A power of two.
 pub const ARENA_BYTES: usize = 2 * KIB;
-/// The longest name of a mailbox: a path without its brackets (RFC 5321 section 4.5.3.1.3).
+/// The longest name of a mailbox: no path is longer.
 pub const NAME_BYTES_MAX: usize = PATH_BYTES_MAX;
+/// The longest message that there can be, in bytes, whatever `--message-size` says: records count
+/// with a u32, and there is room left for what is reckoned with it.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * MIB;
 /// The longest envelope that one copy of a message keeps: the client's name, the reverse-path and
 /// at least two forward-paths. Further addresses that mean the same mailbox are left out.
 pub const ENVELOPE_BYTES_MAX: usize = KIB + 512;
-/// The longest message that lies in its mailbox's log itself, packed with others; a longer one
-/// gets arenas of its own, which all its recipients share.
+/// The longest message that lies in its mailbox's log itself, packed with others. A longer one, or
+/// one of which a part had to wait for the rest, gets arenas of its own, which all its recipients
+/// share.
 pub const BODY_INLINE_BYTES_MAX: usize = 2 * ARENA_BYTES;
 /// Drafts together may hold one part in so many of the pool's arenas; the others are for mail that
 /// was acknowledged.
 pub const DRAFTS_SHARE: u32 = 4;
 /// How many of the newest messages over all mailboxes are remembered.
-pub const RECENT_MESSAGES: usize = KIB;
+pub const RECENT_MESSAGES: usize = 1024;
 /// How often every mailbox is looked at for messages that have expired, in milliseconds. Readers
 /// never see one, swept or not.
 pub const SWEEP_MS: u64 = 60 * 1000;
 
 const _: () = assert!(ARENA_BYTES.is_power_of_two());
+const _: () = assert!(MESSAGE_BYTES_MAX < u32::MAX as usize / 2);
+const _: () = assert!(BODY_INLINE_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(
     ENVELOPE_BYTES_MAX >= HELO_BYTES_MAX + 3 * PATH_BYTES_MAX + 4 * size_of::<u16>(),
     "an envelope holds the client's name, the reverse-path and two forward-paths"
 );
 
-// ---- Configuration, and the plan of the memory that it takes ----
+// ---- Configuration ----
 
 /// `--memory` unless set: a day's mail of a busy test service, and small beside any server.
 pub const MEMORY_BYTES_DEFAULT: usize = 256 * MIB;
@@ -139,20 +162,21 @@ pub const MEMORY_BYTES_DEFAULT: usize = 256 * MIB;
 pub const MEMORY_BYTES_MAX: usize = 4 * 1024 * 1024 * MIB;
 /// `--mailboxes` unless set.
 pub const MAILBOXES_DEFAULT: u32 = 65_536;
-/// The most that `--mailboxes` may be: the directory has twice as many buckets, rounded up to a
-/// power of two, and their number has to fit a u32.
+/// The most that `--mailboxes` may be: the directory has twice as many buckets, and a hash of 32
+/// bits has to get to each.
 pub const MAILBOXES_MAX: u32 = 1 << 30;
-/// `--mailbox-size` unless set: two messages of the default's longest.
+/// `--mailbox-size` unless set: two of the longest messages.
 pub const MAILBOX_BYTES_DEFAULT: usize = 8 * MIB;
 /// `--messages-per-mailbox` unless set.
 pub const MAILBOX_MESSAGES_DEFAULT: u32 = 1000;
 /// `--message-size` unless set.
 pub const MESSAGE_BYTES_DEFAULT: usize = 4 * MIB;
-/// With a smaller `--memory` the three above are smaller too: at most one part in so many of it.
+/// In a smaller `--memory` the default of `--mailboxes` is smaller too: their table takes at most
+/// one part in so many of it.
 pub const TABLE_SHARE: usize = 8;
-/// See [`TABLE_SHARE`].
+/// The same for `--mailbox-size`.
 pub const MAILBOX_SHARE: usize = 32;
-/// See [`TABLE_SHARE`].
+/// The same for `--message-size`.
 pub const MESSAGE_SHARE: usize = 64;
 /// `--ttl` unless set, in milliseconds: 24 hours.
 pub const TTL_MS_DEFAULT: u64 = 24 * 60 * 60 * 1000;
@@ -163,12 +187,26 @@ pub const TTL_MS_MAX: u64 = 100 * 365 * TTL_MS_DEFAULT;
 pub const CONNECTIONS_DEFAULT: u32 = 16_384;
 /// The most addresses that `--smtp` and `--http` may name together.
 pub const LISTENERS_MAX: usize = 16;
-/// Descriptors that are not connections: the standard three, epoll, signals, logs, a connection
-/// accepted only to be turned away, files that are read anew, and the listeners.
+/// Descriptors that are not connections: the standard three, epoll, the signals', the listeners,
+/// a connection accepted only to be turned away, and some to spare.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
 /// The most that is read of a configuration file: nobody writes a longer one, and `/dev/zero`
 /// has no end.
 pub const CONFIG_FILE_BYTES_MAX: usize = MIB;
+
+const _: () = assert!(MEMORY_BYTES_DEFAULT <= MEMORY_BYTES_MAX);
+const _: () = assert!(MEMORY_BYTES_MAX / ARENA_BYTES < u32::MAX as usize);
+const _: () = assert!(MAILBOXES_DEFAULT <= MAILBOXES_MAX);
+const _: () = assert!(MAILBOXES_MAX.checked_mul(2).is_some());
+const _: () = assert!(2 * MESSAGE_BYTES_DEFAULT <= MAILBOX_BYTES_DEFAULT);
+const _: () = assert!(MESSAGE_BYTES_DEFAULT <= MESSAGE_BYTES_MAX);
+// The defaults are what a pool of the default's size allows.
+const _: () = assert!(MAILBOX_BYTES_DEFAULT * MAILBOX_SHARE <= MEMORY_BYTES_DEFAULT);
+const _: () = assert!(MESSAGE_BYTES_DEFAULT * MESSAGE_SHARE <= MEMORY_BYTES_DEFAULT);
+const _: () = assert!(MAILBOX_MESSAGES_DEFAULT as usize <= HTTP_LIST_MESSAGES_MAX);
+const _: () = assert!(LISTENERS_MAX < DESCRIPTORS_RESERVED as usize / 2);
+
+// ---- The process's memory, beside what the store and the reactor take ----
 
 /// How many times its own length a message takes while it is shown: its source gathered, and its
 /// parts decoded.
@@ -182,18 +220,10 @@ pub const STACK_TOUCHED_BYTES: usize = 256 * KIB;
 /// How far beyond what is asked the heap grows when it has to grow after all, in bytes.
 pub const HEAP_TOP_PAD_BYTES: usize = MIB;
 
-const _: () = assert!(MESSAGE_BYTES_DEFAULT <= MAILBOX_BYTES_DEFAULT);
-const _: () = assert!(MESSAGE_BYTES_DEFAULT * MESSAGE_SHARE <= MEMORY_BYTES_DEFAULT);
-const _: () = assert!(MAILBOX_BYTES_DEFAULT * MAILBOX_SHARE <= MEMORY_BYTES_DEFAULT);
-const _: () = assert!(MAILBOX_BYTES_DEFAULT < MEMORY_BYTES_DEFAULT);
-const _: () = assert!(MEMORY_BYTES_MAX / ARENA_BYTES < u32::MAX as usize);
-const _: () = assert!(LISTENERS_MAX < DESCRIPTORS_RESERVED as usize / 2);
-const _: () = assert!(MAILBOXES_MAX.checked_mul(2).is_some());
-
 // ---- The reactor ----
 
-/// The buffer that everything is read into, one for all connections, in bytes. Measured on the
-/// floor of the benchmarks: 16 KiB costs 6 % more on long messages, more than 64 KiB gains nothing.
+/// The buffer that everything is read into, one for all connections, in bytes. As measured, 16 KiB
+/// costs 6 % more on long messages, and more than 64 KiB gains nothing.
 pub const READ_BUFFER_BYTES: usize = 64 * KIB;
 /// The buffer that replies are gathered in, one for all connections, in bytes: enough for the
 /// replies to a read buffer full of pipelined mail, so that they leave in one write.
@@ -216,14 +246,12 @@ pub const ACCEPT_REST_MS: u64 = 100;
 /// How many connections the kernel keeps for a listener until they are accepted; it takes less if
 /// `net.core.somaxconn` is less.
 pub const LISTEN_BACKLOG: i32 = 4096;
-
 /// One arena of the spill, in bytes: the first is every connection's for sure, so that a command
 /// line that has not arrived whole can always be kept.
 pub const SPILL_ARENA_BYTES: usize = KIB;
 /// How many more arenas there are for all connections together, for replies that peers don't read
 /// and for what they sent meanwhile; who finds none is closed.
 pub const SPILL_SURPLUS_ARENAS: u32 = 4096;
-
 /// How long a closed connection may go on talking before it is cut off, in milliseconds. It is
 /// listened to at all because closing with unread input destroys the last reply on its way.
 pub const LINGER_MS: u64 = 2000;
@@ -234,7 +262,17 @@ pub const DRAIN_MS: u64 = 5000;
 
 const _: () = assert!(SPILL_ARENA_BYTES.is_power_of_two());
 const _: () = assert!(LINE_BYTES_MAX <= SPILL_ARENA_BYTES);
+// A session that begins on an empty output gets on.
+const _: () = assert!(REPLY_BYTES_MAX <= OUTPUT_BYTES);
+// Whoever needs more than the read buffer before it can answer is closed.
+const _: () = assert!(LINE_BYTES_MAX < READ_BUFFER_BYTES);
+const _: () = assert!(HTTP_HEAD_BYTES_MAX + HTTP_BODY_BYTES_MAX < READ_BUFFER_BYTES);
 // What is unsent is read back through the read buffer.
 const _: () = assert!(OUTPUT_BYTES <= READ_BUFFER_BYTES);
 const _: () = assert!(BYTES_PER_VISIT >= READ_BUFFER_BYTES);
+// Connections count both with a u32.
+const _: () = assert!(LINGER_BYTES_MAX <= u32::MAX as usize);
+const _: () = assert!(BYTES_PER_VISIT <= u32::MAX as usize);
 const _: () = assert!(LINGER_MS < DRAIN_MS);
+// A sweep is some of the protocol's ticks.
+const _: () = assert!(SWEEP_MS >= PROTOCOL_TICK_MS && SWEEP_MS.is_multiple_of(PROTOCOL_TICK_MS));

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use super::Size;
 use super::units::rounded;
-use crate::limits::{DESCRIPTORS_RESERVED, LISTENERS_MAX, MAILBOXES_MAX, MEMORY_BYTES_MAX};
+use crate::limits::{
+    DESCRIPTORS_RESERVED, LISTENERS_MAX, MAILBOXES_MAX, MEMORY_BYTES_MAX, MESSAGE_BYTES_MAX,
+};
 use crate::sys::available::Available;
 
 /// Why there is no configuration.
@@ -190,7 +192,7 @@ impl fmt::Display for Impossible {
                 write!(f, "--memory {size}: {} is the most", Size(MEMORY_BYTES_MAX))
             }
             Self::MessageTooLong(size) => {
-                write!(f, "--message-size {size}: 1GiB is the most")
+                write!(f, "--message-size {size}: {} is the most", Size(MESSAGE_BYTES_MAX))
             }
             Self::MessageOverMailbox { message, mailbox, needed } => write!(
                 f,

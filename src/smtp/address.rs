@@ -14,7 +14,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::limits::PATH_BYTES_MAX;
+use crate::limits::{LITERAL_BYTES_MAX, PATH_BYTES_MAX};
 
 /// A reverse-path or a forward-path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,8 +224,6 @@ fn domain_length(input: &[u8]) -> Result<usize, PathFault> {
 /// How many bytes the address literal has that `input` begins with: `[192.0.2.1]` or
 /// `[IPv6:2001:db8::1]`. RFC 5321 leaves room for other kinds; none was ever registered.
 fn literal_length(input: &[u8]) -> Result<usize, PathFault> {
-    /// Longer than any literal, so that a hostile one is not looked at for long.
-    const LITERAL_BYTES_MAX: usize = 64;
     let within = &input[..input.len().min(LITERAL_BYTES_MAX)];
     let end = memchr::memchr(b']', within).ok_or(PathFault::Malformed)?;
     let inner = str::from_utf8(&within[1..end]).map_err(|_| PathFault::Malformed)?;

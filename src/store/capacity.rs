@@ -8,7 +8,8 @@ use super::directory::{Directory, SLOT_BYTES};
 use super::record::{BODY_HEADER_BYTES, RECORD_ARENAS_MAX};
 use super::{MessageId, StorePool};
 use crate::limits::{
-    ARENA_BYTES, DRAFTS_SHARE, NAME_BYTES_MAX, PATH_BYTES_MAX, RECENT_MESSAGES, RECIPIENTS_MAX,
+    ARENA_BYTES, DRAFTS_SHARE, MESSAGE_BYTES_MAX, MIB, NAME_BYTES_MAX, PATH_BYTES_MAX,
+    RECENT_MESSAGES, RECIPIENTS_MAX,
 };
 
 /// The head of the mapping: what the pool is, for whoever reads it again.
@@ -51,7 +52,7 @@ pub enum Shortage {
         /// The least that will do.
         needed_bytes: usize,
     },
-    /// Longer than records can count: 1 GiB.
+    /// Longer than [`MESSAGE_BYTES_MAX`].
     Message,
 }
 
@@ -70,7 +71,9 @@ impl fmt::Display for Shortage {
                  drafts beside it: --memory of at least {needed_bytes} bytes, or fewer --mailboxes, \
                  or a smaller --message-size"
             ),
-            Self::Message => formatter.write_str("--message-size can be 1GiB at most"),
+            Self::Message => {
+                write!(formatter, "--message-size can be {}MiB at most", MESSAGE_BYTES_MAX / MIB)
+            }
         }
     }
 }
@@ -91,9 +94,6 @@ pub struct Capacity {
     /// What all drafts together may own, in arenas.
     pub(super) draft_arenas_max: u32,
 }
-
-/// The longest message that there can be, whatever is asked for.
-const MESSAGE_BYTES_MAX: usize = 1 << 30;
 
 impl Capacity {
     /// The shape of the store that was asked for.
@@ -184,7 +184,7 @@ fn arenas_needed(body_arenas: usize, mailboxes: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{KIB, MIB};
+    use crate::limits::KIB;
 
     fn demand() -> Demand {
         Demand {

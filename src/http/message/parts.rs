@@ -10,7 +10,7 @@ use memchr::memmem;
 
 use crate::limits::{
     HEADER_PREVIEW_BYTES, MIME_BOUNDARY_BYTES_MAX, MIME_DEPTH_MAX, MIME_FIELD_BYTES_MAX,
-    MIME_PARTS_MAX,
+    MIME_FILE_NAME_CHARACTERS_MAX, MIME_PARTS_MAX,
 };
 
 use super::fields::{Field, Fields, clean, first_line, trim_line_end};
@@ -158,14 +158,13 @@ impl Encoding {
 
 /// A name for a file that leads nowhere: no path, nothing hidden, on one line, not too long.
 fn file_name(sent: &str) -> String {
-    const CHARACTERS_MAX: usize = 100;
     let decoded = if sent.contains("=?") {
         Field { name: "", value: sent.as_bytes() }.words(MIME_FIELD_BYTES_MAX)
     } else {
         clean(sent)
     };
     let last = decoded.rsplit(['/', '\\']).next().unwrap_or_default();
-    last.trim().trim_start_matches('.').chars().take(CHARACTERS_MAX).collect()
+    last.trim().trim_start_matches('.').chars().take(MIME_FILE_NAME_CHARACTERS_MAX).collect()
 }
 
 /// The pieces of a multipart's body, between its delimiter lines.

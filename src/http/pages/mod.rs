@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, Markup, html};
 
 use super::response::{Response, Status};
+use crate::limits::{KIB, MIB};
 
 pub(super) mod home;
 pub(super) mod mailbox;
@@ -71,8 +72,6 @@ fn count(number: u64, one: &str, many: &str) -> String {
 
 /// A length, for people.
 fn size(bytes: usize) -> String {
-    const KIB: usize = 1 << 10;
-    const MIB: usize = 1 << 20;
     match bytes {
         0..KIB => format!("{bytes} B"),
         KIB..MIB => format!("{}.{} KiB", bytes / KIB, bytes % KIB * 10 / KIB),
