@@ -4,12 +4,13 @@
 //! A house of six floors; a file imports only from lower ones (`tests/floors.rs` holds the table):
 //!
 //! ```text
-//! floor 5  main  server  config            start, wire the parts together, signals, drain
+//! floor 5  main  server  config            what the operator chose; start, wiring, signals, drain
 //! floor 4  net                             the reactor: poll, slab, accept, timers, spill
 //! floor 3  smtp::session  http             conversations: no socket, no clock
 //! floor 2  store                           the pool of arenas, mailbox logs, drafts, directory
 //! floor 1  smtp::{line,command,address,body,reply}   bytes in, values out
-//! floor 0  limits  clock  output  metrics  sys   every bound in one place; the only `unsafe`
+//! floor 0  limits  clock  output  metrics  sys   every bound in one place, the time, what is on its
+//!                                                way to a peer, what is counted; the only `unsafe`
 //! ```
 
 pub mod clock;

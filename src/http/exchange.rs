@@ -115,8 +115,7 @@ impl Exchange {
         }
     }
 
-    /// Whether a request is being answered. If not, the connection can be closed without anybody
-    /// missing anything.
+    /// Whether no response is owed: the connection can be closed without anybody missing anything.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.owed.is_none()

@@ -12,6 +12,7 @@
 //!     trace          the lines put before a message's source
 //!     download       how an attachment is handed over
 //!     link           paths that come back to what they name
+//!     date           a moment in the spellings that HTTP, JSON and mail want
 //!     monitor        metrics, livez, readyz
 //!   response     the one place that writes a head     Response -> bytes
 //! desk       the world that an answer may touch

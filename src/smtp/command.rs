@@ -40,7 +40,7 @@ pub enum Command<'a> {
     Expn,
     /// HELP, whatever stands after it.
     Help,
-    /// STARTTLS (RFC 3207), which is not offered yet.
+    /// STARTTLS (RFC 3207), which is not offered.
     Starttls,
 }
 

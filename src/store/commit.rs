@@ -16,7 +16,7 @@ use crate::limits::BODY_INLINE_BYTES_MAX;
 enum Body<'a> {
     /// In the caller's pieces: it is copied into each record.
     Inline(&'a [&'a [u8]]),
-    /// In a chain of its own, `Chain`, that each record refers to.
+    /// In a chain of its own, that each record refers to.
     Shared(Chain),
 }
 
@@ -27,8 +27,9 @@ impl Store {
     /// recipient's copy.
     ///
     /// # Errors
-    /// [`Refusal::MessageTooLong`], [`Refusal::NoRecipients`], and [`Refusal::DraftsFull`] if drafts hold so much that not
-    /// all of its copies fit beside them. The draft is then gone, and no mailbox has it.
+    /// [`Refusal::MessageTooLong`], [`Refusal::NoRecipients`], and [`Refusal::DraftsFull`] if drafts
+    /// hold so much that not all of its copies fit beside them. The draft is then gone, and no
+    /// mailbox has it.
     pub fn commit(
         &mut self,
         mut draft: Draft,

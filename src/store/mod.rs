@@ -10,6 +10,10 @@
 //!  commit     from a draft to its mailboxes, to all or to none         commit.rs
 //!  reading    what is there                                            reading.rs
 //!  removal    evicted, expired, deleted, and counted                   removal.rs
+//!  recent     the newest messages over all mailboxes                   recent.rs
+//!  name       which mailbox an address means                           name.rs
+//!  capacity   from what is asked for to a number of arenas             capacity.rs
+//!  figures    what it holds and has done, for metrics                  figures.rs
 //! ```
 
 use std::fmt;

@@ -1,5 +1,5 @@
 //! Equal arenas cut from one mapping, taken and touched when the pool is made: the only place
-//! where mail is kept. Not here: what the bytes mean (`log`, `draft`), or who has to give arenas
+//! where mail is kept. Not here: what the bytes mean (`record`, `draft`), or who has to give arenas
 //! back when none is free (`Store`).
 //!
 //! ```text

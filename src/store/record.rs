@@ -1,5 +1,6 @@
 //! One message as it lies in a mailbox's log: a header, the envelope, and the message itself or
-//! where it is. Not here: the log as a whole (`log`).
+//! where it is. Not here: the log as a whole (`commit` appends to it, `reading` walks it, `removal`
+//! shortens it).
 //!
 //! ```text
 //! record    [ header: 88 bytes | envelope | message, if it is short ]

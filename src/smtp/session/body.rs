@@ -87,8 +87,8 @@ impl<D> Session<D> {
         match mem::replace(&mut self.state, State::Done) {
             State::Data(data) => self.state = data.read(rest, &self.introduction, turn),
             State::Chunk(mut chunk) => {
-                let pieces = chunk.read(rest, turn);
-                self.state = self.chunk_with(chunk, pieces, turn);
+                let piece = chunk.read(rest, turn);
+                self.state = self.chunk_with(chunk, piece, turn);
             }
             other => self.state = other,
         }

@@ -9,10 +9,10 @@
 //!                                        '---refused----'             '--end of LAST--> Helo
 //! ```
 //!
-//! RSET, HELO and EHLO lead back to Helo from wherever commands are read, QUIT to Done. What the
-//! server cannot take leads to `Refused`, where the commands that the client had already sent on
-//! are told the same again, until the next MAIL; a message that is refused half way is read to its
-//! true end first, so that nothing in it is ever taken for a command.
+//! HELO and EHLO lead back to Helo from wherever commands are read, RSET too once one of them has
+//! come, QUIT to Done. What the server cannot take leads to `Refused`, where the commands that the
+//! client had already sent on are told the same again, until the next MAIL; a message that is
+//! refused half way is read to its true end first, so that nothing in it is ever taken for a command.
 //!
 //! Lines are read by [`line::next`], so whoever calls keeps what [`Session::receive`] leaves of its
 //! input, less than a line, and shows it again with more behind it. Of bodies nothing is left.

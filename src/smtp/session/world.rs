@@ -14,7 +14,7 @@ use crate::smtp::reply::{Fault, Refusal};
 /// [`abandon`](Self::abandon), as long as the session's own end is told with
 /// [`Session::closed`](super::Session::closed).
 pub trait World {
-    /// A message on its way in. Sessions hold it by value, so it is an index rather than a buffer.
+    /// A message on its way in. Sessions hold it by value, so it is a handle rather than a buffer.
     type Draft;
     /// What a stored message is called, to be read back by.
     type Id: fmt::Display;
