@@ -54,12 +54,6 @@ impl Output {
         self.capacity - self.bytes.len()
     }
 
-    /// How many bytes it holds at most.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// The bytes gathered so far.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {

@@ -1,8 +1,7 @@
 //! The world that an answer may touch: lent by the server for one turn, given back after it.
 
 use crate::metrics::Sample;
-use crate::store::Store;
-use crate::store::name::Naming;
+use crate::store::{Naming, Store};
 
 use super::held::Responses;
 

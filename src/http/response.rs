@@ -188,17 +188,10 @@ impl Status {
     pub const CONTENT_TOO_LARGE: Self = Self(413);
     pub const URI_TOO_LONG: Self = Self(414);
     pub const EXPECTATION_FAILED: Self = Self(417);
-    pub const UNPROCESSABLE: Self = Self(422);
     pub const HEADERS_TOO_LARGE: Self = Self(431);
     pub const NOT_IMPLEMENTED: Self = Self(501);
     pub const UNAVAILABLE: Self = Self(503);
     pub const VERSION_NOT_SUPPORTED: Self = Self(505);
-
-    /// The number.
-    #[must_use]
-    pub const fn code(self) -> u16 {
-        self.0
-    }
 
     /// The RFC's phrase.
     #[must_use]
@@ -214,7 +207,6 @@ impl Status {
             413 => "Content Too Large",
             414 => "URI Too Long",
             417 => "Expectation Failed",
-            422 => "Unprocessable Content",
             431 => "Request Header Fields Too Large",
             501 => "Not Implemented",
             503 => "Service Unavailable",

@@ -95,7 +95,7 @@ impl<'a> Address<'a> {
         self.text
     }
 
-    /// What stands before the `@`, as sent: see [`local_part_unquoted`](Self::local_part_unquoted).
+    /// What stands before the `@`, as sent.
     #[must_use]
     pub fn local_part(&self) -> &'a str {
         &self.text[..self.local_part_bytes]
@@ -106,19 +106,6 @@ impl<'a> Address<'a> {
     #[must_use]
     pub fn domain(&self) -> Option<&'a str> {
         self.text.get(self.local_part_bytes + 1..)
-    }
-
-    /// The bytes that the local-part means: without its quotes and the backslashes in them, so that
-    /// `"bob"@x`, `"b\ob"@x` and `bob@x` are one name. UTF-8 stays whole.
-    pub fn local_part_unquoted(&self) -> impl Iterator<Item = u8> + use<'a> {
-        let local_part = self.local_part().as_bytes();
-        let quoted = local_part.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
-        let mut bytes = quoted.unwrap_or(local_part).iter().copied();
-        // Without quotes there is no backslash in a local-part.
-        std::iter::from_fn(move || match bytes.next() {
-            Some(b'\\') => bytes.next(),
-            byte => byte,
-        })
     }
 
     /// Whether all of it is ASCII, and so needs no SMTPUTF8.
@@ -380,24 +367,6 @@ mod tests {
         );
     }
 
-    #[test]
-    fn quotes_and_quoted_pairs_do_not_change_the_name() {
-        for (input, name) in [
-            ("<bob@x>", "bob"),
-            ("<\"bob\"@x>", "bob"),
-            ("<\"b\\ob\"@x>", "bob"),
-            ("<\"a b\"@x>", "a b"),
-            ("<\"\\\\\\\"\"@x>", "\\\""),
-            ("<\"\\\"@\"@x>", "\"@"),
-        ] {
-            let (Path::Address(address), _) = Path::parse(input.as_bytes()).unwrap() else {
-                unreachable!("{input} has an address")
-            };
-            let unquoted: Vec<u8> = address.local_part_unquoted().collect();
-            assert_eq!(unquoted, name.as_bytes(), "{input}");
-        }
-    }
-
     proptest! {
         #[test]
         fn what_is_taken_is_a_part_of_the_input_without_controls_and_reads_the_same_again(
@@ -410,7 +379,6 @@ mod tests {
                 prop_assert!(input.contains(address.text()));
                 prop_assert!(input.as_bytes().ends_with(rest));
                 prop_assert!(!address.text().chars().any(char::is_control));
-                prop_assert!(address.local_part_unquoted().next().is_some());
                 let again = format!("<{}>", address.text());
                 let read = Path::parse(again.as_bytes());
                 prop_assert_eq!(read, Ok((Path::Address(address), &b""[..])));

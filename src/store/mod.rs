@@ -29,7 +29,7 @@ mod commit;
 mod directory;
 mod draft;
 mod figures;
-pub mod name;
+mod name;
 pub mod pool;
 mod reading;
 mod recent;

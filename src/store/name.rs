@@ -130,6 +130,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::smtp::address::Path;
 
     fn named(text: &str, naming: Naming) -> Option<String> {
         MailboxName::of(text.as_bytes(), naming).map(|name| name.to_string())
@@ -147,6 +148,10 @@ mod tests {
             ("\"a\\\"b\"@example.com", Some("a\"b")),
             ("\"a@b\"@example.com", Some("a@b")),
             ("\"a@b\"", Some("a@b")),
+            ("\"b\\ob\"@x", Some("bob")),
+            ("\"a b\"@x", Some("a b")),
+            ("\"\\\\\\\"\"@x", Some("\\\"")),
+            ("\"\\\"@\"@x", Some("\"@")),
             ("\"bob\"@[127.0.0.1]", Some("bob")),
             ("JÖRG@example.com", Some("jörg")),
             ("\"\"@example.com", None),
@@ -186,6 +191,17 @@ mod tests {
                 if let Some(name) = MailboxName::of(&bytes, naming) {
                     prop_assert!(!name.as_str().is_empty());
                     prop_assert!(!name.as_str().chars().any(char::is_control));
+                }
+            }
+        }
+
+        #[test]
+        fn every_address_that_mail_may_be_for_names_a_mailbox(
+            input in "<(@[a-c.]{1,5}:)?[a-c\".\\\\ +@]{1,6}@[a-c.\\[\\]1]{1,8}>",
+        ) {
+            if let Ok((Path::Address(address), _)) = Path::parse(input.as_bytes()) {
+                for naming in [Naming::Local, Naming::Full] {
+                    prop_assert!(MailboxName::of(address.text().as_bytes(), naming).is_some());
                 }
             }
         }

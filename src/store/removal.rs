@@ -32,7 +32,7 @@ impl Store {
         self.release_body(id.slot, &header);
         self.set_flags(message.record, header.flags | DELETED);
         self.slot_mut(id.slot).messages -= 1;
-        self.count(id.slot, Cause::Deleted, 1);
+        self.count_lost(id.slot, Cause::Deleted);
         Ok(())
     }
 
@@ -122,7 +122,7 @@ impl Store {
         let header = self.oldest(index);
         self.release_body(index, &header);
         self.slot_mut(index).messages -= 1;
-        self.count(index, cause, 1);
+        self.count_lost(index, cause);
         let mut log = self.slot(index).log;
         self.pool.drop_front(&mut log, header.record_bytes as usize);
         while !log.is_empty() {
@@ -165,9 +165,9 @@ impl Store {
         self.pool.overwrite(at, &flags.to_ne_bytes());
     }
 
-    fn count(&mut self, index: u32, cause: Cause, messages: u64) {
+    fn count_lost(&mut self, index: u32, cause: Cause) {
         let of_all = &mut self.figures.lost;
-        self.figures.messages -= messages;
+        self.figures.messages -= 1;
         let of_one = &mut slots_mut(&mut self.pool)[index as usize].lost;
         for lost in [of_all, of_one] {
             *match cause {
@@ -175,7 +175,7 @@ impl Store {
                 Cause::MemoryFull => &mut lost.memory_full,
                 Cause::Expired => &mut lost.expired,
                 Cause::Deleted => &mut lost.deleted,
-            } += messages;
+            } += 1;
         }
     }
 }

@@ -18,7 +18,7 @@ pub(in crate::http) fn page(desk: &Desk<'_>, name: &MailboxName, newest: Newest)
         div.title {
             h1 { (name) }
             p.muted {
-                (count(newest.held as u64, "message", "messages"))
+                (count(newest.held, "message", "messages"))
                 @if listed < newest.held { ", the newest " (listed) " shown" }
             }
             div.actions {

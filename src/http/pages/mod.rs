@@ -66,7 +66,7 @@ fn button(action: &str, words: &str) -> Markup {
 }
 
 /// `1 message`, `2 messages`.
-fn count(number: u64, one: &str, many: &str) -> String {
+fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
