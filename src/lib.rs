@@ -9,8 +9,8 @@
 //! floor 3  smtp::session  http             conversations: no socket, no clock
 //! floor 2  store                           the pool of arenas, mailbox logs, drafts, directory
 //! floor 1  smtp::{line,command,address,body,reply}   bytes in, values out
-//! floor 0  limits  clock  output  metrics  sys   every bound in one place, the time, what is on its
-//!                                                way to a peer, what is counted; the only `unsafe`
+//! floor 0  limits  clock  output  progress       every bound in one place, the time, what is for a
+//!          metrics  sys                          peer, what is counted; the only `unsafe`
 //! ```
 
 pub mod clock;
@@ -20,6 +20,7 @@ pub mod limits;
 pub mod metrics;
 pub mod net;
 pub mod output;
+pub mod progress;
 pub mod server;
 pub mod smtp;
 pub mod store;

@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 
 use mailfly::clock::{Clock, Now};
 use mailfly::limits::{BYTES_PER_VISIT, LINGER_BYTES_MAX, READ_BUFFER_BYTES};
-use mailfly::net::{
-    Admission, Bound, ListenerId, Progress, Protocol, Reactor, Sizes, Then, timers,
-};
+use mailfly::net::{Admission, Bound, ListenerId, Protocol, Reactor, Sizes, timers};
 use mailfly::output::Output;
+use mailfly::progress::{Progress, Then};
 use mio::Waker;
 
 /// No test waits longer than this for anything.

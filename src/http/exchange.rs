@@ -6,6 +6,7 @@
 //! no further work done, whatever it sends.
 
 use crate::clock::Now;
+use crate::progress::{Progress, Then};
 
 use super::answer::{self, Failure, Voice};
 use super::desk::Desk;
@@ -21,24 +22,6 @@ pub struct Exchange {
     /// `100 Continue` has been said for the request that is coming in.
     continued: bool,
     closing: bool,
-}
-
-/// What became of the input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// How many of its bytes are done with.
-    pub consumed: usize,
-    /// What to do once [`Exchange::pending`] is empty.
-    pub then: Then,
-}
-
-/// What to do when all that is owed has been sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// Show what was left of the input again, if there was any; wait for more, if not.
-    Continue,
-    /// Close.
-    Close,
 }
 
 #[derive(Debug)]
@@ -174,7 +157,13 @@ impl Exchange {
         self.owed.is_some()
     }
 
-    const fn progress(&self, consumed: usize) -> Progress {
-        Progress { consumed, then: if self.closing { Then::Close } else { Then::Continue } }
+    fn progress(&self, consumed: usize) -> Progress {
+        let then = match (self.closing, self.is_idle()) {
+            (true, _) => Then::Close,
+            // What is behind this request is looked at when the response has left.
+            (false, false) => Then::Flush,
+            (false, true) => Then::Continue,
+        };
+        Progress { consumed, then }
     }
 }

@@ -36,7 +36,7 @@ pub mod route;
 pub mod trace;
 
 pub use desk::{Desk, Scratch};
-pub use exchange::{Exchange, Progress, Then};
+pub use exchange::Exchange;
 pub use held::Responses;
 
 #[cfg(test)]

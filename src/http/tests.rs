@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::request::Method;
 use super::route::{ROUTES, Route, Segment};
-use super::{Desk, Exchange, Responses, Scratch, Then};
+use super::{Desk, Exchange, Responses, Scratch};
 use crate::clock::Now;
 use crate::limits::{HTTP_RESPONSES_BYTES_MAX, KIB, MIB};
 use crate::metrics::{Kind, Sample};
+use crate::progress::Then;
 use crate::store::{Capacity, Client, Demand, MailboxName, MessageId, Naming, Protocol, Store};
 
 struct World {

@@ -8,11 +8,12 @@ use std::net::Shutdown;
 use mio::event::{Event, Source};
 use mio::net::TcpStream;
 
+use super::Protocol;
 use super::spill::{Spill, Spilled};
-use super::{Progress, Protocol, Then};
 use crate::clock::Now;
 use crate::limits::{BYTES_PER_VISIT, LINGER_BYTES_MAX, OUTPUT_BYTES, READ_BUFFER_BYTES};
 use crate::output::Output;
+use crate::progress::{Progress, Then};
 
 /// The buffers that all visits share.
 #[derive(Debug)]

@@ -35,6 +35,7 @@ pub use reactor::{Reactor, Sizes, Turn};
 
 use crate::clock::Now;
 use crate::output::Output;
+use crate::progress::{Progress, Then};
 
 /// What connections mean: one value for all of them, which the reactor calls with bytes and the
 /// time. It never sees a socket, and cannot block.
@@ -53,6 +54,9 @@ pub trait Protocol {
 
     /// Bytes arrived: `input` is everything that was not consumed yet, oldest first, in one piece,
     /// and never empty. Replies go to `output`.
+    ///
+    /// [`Then::Continue`] closes the connection if the input filled the whole read buffer and none
+    /// of it was consumed, and [`Then::Flush`] if nothing was consumed and there is nothing to send.
     fn received(
         &mut self,
         connection: &mut Self::Connection,
@@ -108,26 +112,4 @@ pub enum Admission<C> {
     Accept(C),
     /// It is sent away, after what was put in the output.
     Refuse,
-}
-
-/// How far the protocol got with its input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// How many bytes of the input it is done with. The rest is presented again.
-    pub consumed: usize,
-    /// What it wants next.
-    pub then: Then,
-}
-
-/// What a protocol wants next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// More input: what it did not consume is the beginning of something. Input that fills the
-    /// whole read buffer and is still not enough closes the connection.
-    Continue,
-    /// Its output sent, and after that the rest of its input again: the output was full, or holds
-    /// something that has to leave first. Without any progress this closes the connection.
-    Flush,
-    /// To close, when its output has been sent.
-    Close,
 }

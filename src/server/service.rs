@@ -5,11 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::mail::MailRoom;
 use crate::clock::Now;
-use crate::http::{self, Desk, Exchange, Responses, Scratch};
+use crate::http::{Desk, Exchange, Responses, Scratch};
 use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, PROTOCOL_TICK_MS, SMTP_IDLE_MS, SWEEP_MS};
 use crate::metrics::Metrics;
-use crate::net::{Admission, ListenerId, Progress, Protocol, Then};
+use crate::net::{Admission, ListenerId, Protocol};
 use crate::output::Output;
+use crate::progress::{Progress, Then};
 use crate::smtp::reply::Goodbye;
 use crate::smtp::session::{self, Session};
 use crate::store::{Draft, Naming, Store};
@@ -79,20 +80,14 @@ impl Protocol for Service<'_> {
     ) -> Progress {
         match connection {
             Conversation::Smtp { session, source } => {
-                let mut world =
-                    mail_room(&mut self.store, &mut self.metrics, self.naming, *source, now);
-                let progress = session.receive(&self.session, input, &mut world, output);
-                let then = match progress.then {
-                    session::Then::Continue if self.draining && session.is_idle() => {
-                        let goodbye = Goodbye::ShuttingDown;
-                        session.dismiss(goodbye, &self.session, &mut world, output);
-                        Then::Close
-                    }
-                    session::Then::Continue => Then::Continue,
-                    session::Then::OutputFull => Then::Flush,
-                    session::Then::Close => Then::Close,
-                };
-                Progress { consumed: progress.consumed, then }
+                let (settings, draining) = (self.session, self.draining);
+                let mut world = self.mail_room(*source, now);
+                let progress = session.receive(&settings, input, &mut world, output);
+                if draining && progress.then == Then::Continue && session.is_idle() {
+                    session.dismiss(Goodbye::ShuttingDown, &settings, &mut world, output);
+                    return Progress { then: Then::Close, ..progress };
+                }
+                progress
             }
             Conversation::Http(exchange) => self.answer(exchange, input, now),
         }
@@ -109,9 +104,8 @@ impl Protocol for Service<'_> {
         if let Conversation::Smtp { session, source } = connection {
             let goodbye = if self.draining { Goodbye::ShuttingDown } else { Goodbye::TimedOut };
             self.metrics.smtp_timeouts += u64::from(!self.draining);
-            let mut world =
-                mail_room(&mut self.store, &mut self.metrics, self.naming, *source, now);
-            session.dismiss(goodbye, &self.session, &mut world, output);
+            let settings = self.session;
+            session.dismiss(goodbye, &settings, &mut self.mail_room(*source, now), output);
         }
         Then::Close
     }
@@ -119,13 +113,7 @@ impl Protocol for Service<'_> {
     fn disconnected(&mut self, connection: Conversation, now: Now) {
         match connection {
             Conversation::Smtp { mut session, source } => {
-                session.closed(&mut mail_room(
-                    &mut self.store,
-                    &mut self.metrics,
-                    self.naming,
-                    source,
-                    now,
-                ));
+                session.closed(&mut self.mail_room(source, now));
                 self.metrics.smtp_connections_open -= 1;
             }
             Conversation::Http(_) => self.metrics.http_connections_open -= 1,
@@ -148,9 +136,8 @@ impl Protocol for Service<'_> {
     fn draining(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) -> Then {
         match connection {
             Conversation::Smtp { session, source } if session.is_idle() => {
-                let mut world =
-                    mail_room(&mut self.store, &mut self.metrics, self.naming, *source, now);
-                session.dismiss(Goodbye::ShuttingDown, &self.session, &mut world, output);
+                let (goodbye, settings) = (Goodbye::ShuttingDown, self.session);
+                session.dismiss(goodbye, &settings, &mut self.mail_room(*source, now), output);
                 Then::Close
             }
             Conversation::Http(exchange) if exchange.is_idle() => Then::Close,
@@ -178,23 +165,11 @@ impl Service<'_> {
             scratch: &mut self.scratch,
             responses: &self.responses,
         };
-        let http::Progress { consumed, then } = exchange.receive(input, &mut desk, now);
-        let then = match then {
-            http::Then::Close => Then::Close,
-            // What is behind this request is looked at when the response has left.
-            http::Then::Continue if !exchange.pending().is_empty() => Then::Flush,
-            http::Then::Continue => Then::Continue,
-        };
-        Progress { consumed, then }
+        exchange.receive(input, &mut desk, now)
     }
-}
 
-fn mail_room<'a>(
-    store: &'a mut Store,
-    metrics: &'a mut Metrics,
-    naming: Naming,
-    source: IpAddr,
-    now: Now,
-) -> MailRoom<'a> {
-    MailRoom { store, metrics, naming, source, now }
+    fn mail_room(&mut self, source: IpAddr, now: Now) -> MailRoom<'_> {
+        let Self { store, metrics, naming, .. } = self;
+        MailRoom { store, metrics, naming: *naming, source, now }
+    }
 }

@@ -10,8 +10,9 @@ mod table;
 use fake::{Fake, Room};
 use mailfly::limits::{LINE_BYTES_MAX, REPLY_BYTES_MAX};
 use mailfly::output::Output;
+use mailfly::progress::Then;
 use mailfly::smtp::reply::{Goodbye, Refusal};
-use mailfly::smtp::session::{Policy, Session, Settings, Then};
+use mailfly::smtp::session::{Policy, Session, Settings};
 use proptest::prelude::*;
 use table::{HOSTNAME, MESSAGE_BYTES_MAX, Stored, Transcript, Turn, without_ids};
 
@@ -65,7 +66,7 @@ impl Line {
                     assert!(self.kept.len() < LINE_BYTES_MAX, "more is kept than a line");
                     return;
                 }
-                Then::OutputFull => {}
+                Then::Flush => {}
                 Then::Close => self.closed = true,
             }
         }

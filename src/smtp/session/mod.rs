@@ -30,6 +30,7 @@ pub use world::{BadHostname, Client, Policy, Settings, World};
 
 use crate::limits::{HELO_BYTES_KEPT, LINE_BYTES_MAX, RECIPIENTS_MAX, REPLY_BYTES_MAX};
 use crate::output::{Full, Output};
+use crate::progress::{Progress, Then};
 use crate::smtp::address::Address;
 use crate::smtp::command::{self, Command, Mail};
 use crate::smtp::line::{self, Line};
@@ -44,26 +45,6 @@ pub struct Session<D> {
     faults: u8,
     /// Within a line that was too long, whose rest is read and thrown away.
     skips_line: bool,
-}
-
-/// What [`Session::receive`] made of its input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// How many bytes of the input are done with.
-    pub consumed: usize,
-    /// What the caller does next.
-    pub then: Then,
-}
-
-/// What a session waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
-    /// More bytes: what was not consumed, if anything, is the beginning of a line.
-    Continue,
-    /// Room in the output: flush it, then call again with what was not consumed.
-    OutputFull,
-    /// Nothing: write the output and close the connection. The rest of the input is of no matter.
-    Close,
 }
 
 /// Where the conversation stands. Each state owns what it needs, the draft first of all, so that no
@@ -138,7 +119,8 @@ impl<D> Session<D> {
         sure(reply::greeting(settings.hostname(), output));
     }
 
-    /// Reads `input`, answers into `output`, and touches the `world`, until it needs something.
+    /// Reads `input`, answers into `output`, and touches the `world`, until it needs something: the
+    /// rest of a line ([`Then::Continue`]), or room in the output ([`Then::Flush`]).
     ///
     /// `input` begins with what the last call left of its own. Every call that has room for a
     /// reply ([`REPLY_BYTES_MAX`]) gets on, so calls end. However the bytes are cut, the replies and
@@ -160,7 +142,7 @@ impl<D> Session<D> {
                 break Then::Continue;
             }
             if turn.output.room() < REPLY_BYTES_MAX {
-                break Then::OutputFull;
+                break Then::Flush;
             }
             if let State::Data(_) | State::Chunk(_) = self.state {
                 self.read_body(&mut rest, &mut turn);

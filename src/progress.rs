@@ -1,0 +1,24 @@
+//! How far a conversation got with the bytes that it was shown, and what it wants next: the answer
+//! of conversations (floor 3) to whoever brings them bytes (floor 4), so it lives below both. Not
+//! here: the bytes themselves, on their way in or out (`net`, `output`).
+
+/// What a conversation made of its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// How many bytes of the input it is done with. The rest is presented again.
+    pub consumed: usize,
+    /// What it wants next.
+    pub then: Then,
+}
+
+/// What a conversation wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// More input: what it did not consume, if anything, is the beginning of something.
+    Continue,
+    /// Its output sent, and after that the rest of its input again: the output was full, or holds
+    /// something that has to leave first.
+    Flush,
+    /// To close, when its output has been sent. The rest of the input is of no matter.
+    Close,
+}
