@@ -2,13 +2,13 @@
 
 use crate::clock::Now;
 use crate::limits::{
-    HEADER_PREVIEW_BYTES, HTTP_BODY_BYTES_MAX, HTTP_HEAD_BYTES_MAX, HTTP_LIST_MESSAGES_MAX,
-    HTTP_PAGE_MESSAGES_MAX,
+    HTTP_BODY_BYTES_MAX, HTTP_HEAD_BYTES_MAX, HTTP_LIST_MESSAGES_MAX, HTTP_PAGE_MESSAGES_MAX,
 };
 use crate::store::{Envelope, Lost, Mailbox, MailboxName, Message, Missing};
 
 use super::desk::Desk;
-use super::message::view::{Summary, View};
+use super::message::view::View;
+use super::newest::Newest;
 use super::request::{Refused, Request};
 use super::response::{Response, Status};
 use super::route::{Action, Found, query_value};
@@ -90,7 +90,8 @@ impl Errand<'_, '_, '_> {
         let name = self.name()?;
         let asked = query_value(self.request.query, "limit").map(|limit| limit.parse::<usize>());
         let limit = asked.unwrap_or(Ok(HTTP_LIST_MESSAGES_MAX)).map_err(|_| Failure::Limit)?;
-        let newest = self.newest(&name, limit.min(HTTP_LIST_MESSAGES_MAX));
+        let limit = limit.min(HTTP_LIST_MESSAGES_MAX);
+        let newest = Newest::of(&name, limit, self.desk, self.now);
         let entries: Vec<_> = newest
             .listed
             .into_iter()
@@ -102,28 +103,8 @@ impl Errand<'_, '_, '_> {
 
     fn mailbox_page(&mut self) -> Result<Response, Failure> {
         let name = self.name()?;
-        let newest = self.newest(&name, HTTP_PAGE_MESSAGES_MAX);
+        let newest = Newest::of(&name, HTTP_PAGE_MESSAGES_MAX, self.desk, self.now);
         Ok(pages::mailbox::page(self.desk, &name, newest))
-    }
-
-    /// The newest messages of a mailbox, oldest of them first. Costs a look at each message that
-    /// it holds, and a read of the beginnings of those listed.
-    fn newest(&mut self, name: &MailboxName, limit: usize) -> Newest {
-        let desk = &mut *self.desk;
-        let Some(mailbox) = desk.store.find(name) else { return Newest::default() };
-        let held = desk.store.messages(mailbox, self.now).count();
-        let listed = desk
-            .store
-            .messages(mailbox, self.now)
-            .skip(held.saturating_sub(limit))
-            .map(|message| {
-                let beginning = &mut desk.scratch.message;
-                desk.store.read_body_start(&message, HEADER_PREVIEW_BYTES, beginning);
-                let envelope = desk.store.read_envelope(&message);
-                (message, Summary::of_beginning(beginning, &envelope))
-            })
-            .collect();
-        Newest { listed, held, lost: desk.store.lost(mailbox) }
     }
 
     fn show(&mut self) -> Result<Response, Failure> {
@@ -241,17 +222,6 @@ impl Errand<'_, '_, '_> {
         self.desk.store.read_body(message, &mut self.desk.scratch.message);
         self.desk.store.read_envelope(message)
     }
-}
-
-/// The newest messages of a mailbox.
-#[derive(Debug, Default)]
-pub(super) struct Newest {
-    /// The ones asked for, oldest first.
-    pub(super) listed: Vec<(Message, Summary)>,
-    /// How many there are.
-    pub(super) held: usize,
-    /// How many there were.
-    pub(super) lost: Lost,
 }
 
 fn with_lost(response: Response, lost: Lost) -> Response {

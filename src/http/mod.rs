@@ -8,6 +8,7 @@
 //!   answer       does what the route says              Route, Desk -> Response
 //!     api            JSON, in the shapes of Inbucket's REST v1
 //!     pages          HTML without script
+//!     newest         the newest messages of a mailbox, as both of these list them
 //!     message        what a message says: fields, parts, text
 //!     trace          the lines put before a message's source
 //!     download       how an attachment is handed over
@@ -29,6 +30,7 @@ pub mod held;
 mod link;
 pub mod message;
 mod monitor;
+mod newest;
 mod pages;
 pub mod request;
 pub mod response;

@@ -2,10 +2,10 @@
 
 use maud::{Markup, html};
 
-use crate::http::answer::Newest;
 use crate::http::date::plain;
 use crate::http::desk::Desk;
 use crate::http::link;
+use crate::http::newest::Newest;
 use crate::http::response::{Response, Status};
 use crate::store::{Lost, MailboxName};
 
