@@ -79,16 +79,21 @@ impl Error {
 }
 
 impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Arguments(error) => write!(f, "{error}"),
+            Self::Arguments(error) => write!(formatter, "{error}"),
             Self::UnknownVariable { name, nearest } => {
-                write!(f, "the environment's {name} is no variable of mailfly; {nearest} is")
+                write!(
+                    formatter,
+                    "the environment's {name} is no variable of mailfly; {nearest} is"
+                )
             }
-            Self::Variable { name, reason } => write!(f, "the environment's {name}: {reason}"),
-            Self::Unreadable { path, error } => write!(f, "{}: {error}", path.display()),
-            Self::File { path, reason } => write!(f, "{}: {reason}", path.display()),
-            Self::Impossible(impossible) => impossible.fmt(f),
+            Self::Variable { name, reason } => {
+                write!(formatter, "the environment's {name}: {reason}")
+            }
+            Self::Unreadable { path, error } => write!(formatter, "{}: {error}", path.display()),
+            Self::File { path, reason } => write!(formatter, "{}: {reason}", path.display()),
+            Self::Impossible(impossible) => impossible.fmt(formatter),
         }
     }
 }
@@ -174,45 +179,45 @@ pub enum Impossible {
 }
 
 impl fmt::Display for Impossible {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Zero(key) => write!(f, "--{key} has to be at least 1"),
-            Self::NoAddress(key) => write!(f, "--{key} needs at least one address"),
+            Self::Zero(key) => write!(formatter, "--{key} has to be at least 1"),
+            Self::NoAddress(key) => write!(formatter, "--{key} needs at least one address"),
             Self::TooManyAddresses(addresses) => write!(
-                f,
+                formatter,
                 "--smtp and --http name {addresses} addresses; {LISTENERS_MAX} is the most",
             ),
             Self::AddressTwice(address) => {
-                write!(f, "--smtp and --http name {address} more than once")
+                write!(formatter, "--smtp and --http name {address} more than once")
             }
             Self::TooManyMailboxes(mailboxes) => {
-                write!(f, "--mailboxes {mailboxes}: {MAILBOXES_MAX} is the most")
+                write!(formatter, "--mailboxes {mailboxes}: {MAILBOXES_MAX} is the most")
             }
             Self::TooMuchMemory(size) => {
-                write!(f, "--memory {size}: {} is the most", Size(MEMORY_BYTES_MAX))
+                write!(formatter, "--memory {size}: {} is the most", Size(MEMORY_BYTES_MAX))
             }
             Self::MessageTooLong(size) => {
-                write!(f, "--message-size {size}: {} is the most", Size(MESSAGE_BYTES_MAX))
+                write!(formatter, "--message-size {size}: {} is the most", Size(MESSAGE_BYTES_MAX))
             }
             Self::MessageOverMailbox { message, mailbox, needed } => write!(
-                f,
+                formatter,
                 "a message of --message-size {message} and its envelope do not fit a mailbox of \
                  --mailbox-size {mailbox}; make --mailbox-size at least {needed}, or \
                  --message-size smaller",
             ),
             Self::MailboxOverMemory { mailbox, memory, room } => write!(
-                f,
+                formatter,
                 "--mailbox-size {mailbox} does not fit --memory {memory}, which has {room} for \
                  mail; make --mailbox-size at most that, or --memory larger",
             ),
             Self::MemoryTooSmall { memory, mailboxes, message, needed } => write!(
-                f,
+                formatter,
                 "--memory {memory} is too small for the table of --mailboxes {mailboxes} and for \
                  drafts of --message-size {message}; make --memory at least {needed}, or the \
                  others smaller",
             ),
             Self::NotAvailable { planned, available } => write!(
-                f,
+                formatter,
                 "this takes {} of memory (--plan says how it comes to that), and {} are \
                  available ({}); make --memory smaller",
                 rounded(planned.0),
@@ -220,14 +225,14 @@ impl fmt::Display for Impossible {
                 available.bound,
             ),
             Self::TooManyConnections { connections, possible, descriptors } => write!(
-                f,
+                formatter,
                 "--connections {connections} needs a descriptor limit of {}, and the hard limit is \
                  {descriptors}; raise it (ulimit -Hn, LimitNOFILE=), or make --connections at most \
                  {possible}",
                 u64::from(*connections).saturating_add(DESCRIPTORS_RESERVED),
             ),
             Self::NoDescriptors(descriptors) => write!(
-                f,
+                formatter,
                 "the hard limit on descriptors is {descriptors}, and one connection needs {}; \
                  raise it (ulimit -Hn, LimitNOFILE=)",
                 DESCRIPTORS_RESERVED + 1,

@@ -40,15 +40,15 @@ pub enum HostnameError {
 }
 
 impl fmt::Display for HostnameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("a hostname is not empty"),
-            Self::TooLong => write!(f, "a hostname has at most {HOSTNAME_BYTES_MAX} bytes"),
+            Self::Empty => formatter.write_str("a hostname is not empty"),
+            Self::TooLong => write!(formatter, "a hostname has at most {HOSTNAME_BYTES_MAX} bytes"),
             Self::Character(character) if character.is_ascii() => {
-                write!(f, "a hostname has no {character:?}")
+                write!(formatter, "a hostname has no {character:?}")
             }
             Self::Character(character) => {
-                write!(f, "a hostname has no {character:?}; write its ASCII form, xn--…")
+                write!(formatter, "a hostname has no {character:?}; write its ASCII form, xn--…")
             }
         }
     }
@@ -92,8 +92,8 @@ impl From<Hostname> for String {
 }
 
 impl fmt::Display for Hostname {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
     }
 }
 

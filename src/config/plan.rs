@@ -76,14 +76,14 @@ impl Plan {
 }
 
 impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.total_bytes();
         let name_width = self.terms.iter().map(|term| term.name.len()).max().unwrap_or(0);
         let bytes_width = total.to_string().len();
         let mut line = |name: &str, bytes: usize, counted: &str| {
             let human = rounded(bytes).to_string();
             let line = format!("{name:name_width$}  {human:>10}  {bytes:>bytes_width$}  {counted}");
-            writeln!(f, "{}", line.trim_end())
+            writeln!(formatter, "{}", line.trim_end())
         };
         for term in &self.terms {
             line(term.name, term.bytes, &term.counted)?;

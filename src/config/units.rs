@@ -36,8 +36,8 @@ pub enum SizeError {
 }
 
 impl fmt::Display for SizeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
             Self::Number => "a size is a whole number of bytes, or of KiB, MiB, GiB or TiB: 64KiB",
             Self::Fraction => "a size has no fraction; take the next smaller unit: 1536KiB",
             Self::Ambiguous => {
@@ -80,26 +80,26 @@ fn shift_of(unit: &str) -> Option<u32> {
 }
 
 impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let exact = |shift: u32| self.0 != 0 && self.0.is_multiple_of(1 << shift);
         match UNITS.iter().find(|(_, shift)| exact(*shift)) {
-            Some((unit, shift)) => write!(f, "{}{unit}", self.0 >> shift),
-            None => write!(f, "0B"),
+            Some((unit, shift)) => write!(formatter, "{}{unit}", self.0 >> shift),
+            None => write!(formatter, "0B"),
         }
     }
 }
 
 /// A number of bytes as it is said, not as it is meant: with a tenth of its largest unit.
 pub(super) fn rounded(bytes: usize) -> impl fmt::Display {
-    fmt::from_fn(move |f| {
+    fmt::from_fn(move |formatter| {
         let (unit, shift) =
             UNITS.iter().find(|(_, shift)| bytes >> shift != 0).unwrap_or(&("B", 0));
         if *shift == 0 {
-            return write!(f, "{bytes} {unit}");
+            return write!(formatter, "{bytes} {unit}");
         }
         let whole = bytes >> shift;
         let tenths = ((bytes >> (shift - 10)) & 1023) * 10 / 1024;
-        write!(f, "{whole}.{tenths} {unit}")
+        write!(formatter, "{whole}.{tenths} {unit}")
     })
 }
 
@@ -168,13 +168,17 @@ pub enum TimeToLiveError {
 }
 
 impl fmt::Display for TimeToLiveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Zero => f.write_str("write none to keep mail for as long as there is room"),
-            Self::Milliseconds => f.write_str("the unit of time is the millisecond"),
-            Self::TooLong => f.write_str("a century is the most; or write none"),
-            Self::Month => f.write_str("write 10m for ten minutes, 10months for ten months"),
-            Self::Duration(error) => write!(f, "{error}; write 90s, 10m, 24h or none"),
+            Self::Zero => {
+                formatter.write_str("write none to keep mail for as long as there is room")
+            }
+            Self::Milliseconds => formatter.write_str("the unit of time is the millisecond"),
+            Self::TooLong => formatter.write_str("a century is the most; or write none"),
+            Self::Month => {
+                formatter.write_str("write 10m for ten minutes, 10months for ten months")
+            }
+            Self::Duration(error) => write!(formatter, "{error}; write 90s, 10m, 24h or none"),
         }
     }
 }
@@ -207,12 +211,12 @@ impl FromStr for TimeToLive {
 }
 
 impl fmt::Display for TimeToLive {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Milliseconds(ms) = *self else { return f.write_str("none") };
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Milliseconds(ms) = *self else { return formatter.write_str("none") };
         let units = [("h", 3_600_000), ("m", 60_000), ("s", 1000)];
         match units.iter().find(|(_, unit_ms)| ms.is_multiple_of(*unit_ms)) {
-            Some((unit, unit_ms)) => write!(f, "{}{unit}", ms / unit_ms),
-            None => write!(f, "{ms}ms"),
+            Some((unit, unit_ms)) => write!(formatter, "{}{unit}", ms / unit_ms),
+            None => write!(formatter, "{ms}ms"),
         }
     }
 }

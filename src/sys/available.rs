@@ -27,8 +27,8 @@ pub enum Bound {
 }
 
 impl fmt::Display for Bound {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
             Self::System => "MemAvailable in /proc/meminfo",
             Self::ControlGroup => "the memory limit of its control group",
         })
