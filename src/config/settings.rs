@@ -126,7 +126,7 @@ impl Settings {
             ttl_ms: self.ttl.ms(),
         })
         .map_err(|shortage| match shortage {
-            Shortage::Zero(flag) => Impossible::Zero(flag.trim_start_matches('-')),
+            Shortage::Zero(key) => Impossible::Zero(key),
             Shortage::Message => Impossible::MessageTooLong(message),
             Shortage::Mailbox { needed_bytes } => {
                 Impossible::MessageOverMailbox { message, mailbox, needed: whole(needed_bytes) }

@@ -134,7 +134,7 @@ impl<C> Slot<C> {
         self.stage == Stage::Closed
     }
 
-    /// When it will have waited too long, by the protocol's word; None if it has nothing to say
+    /// When it will have waited too long, by the protocol's word; `None` if it has nothing to say
     /// any more.
     pub(super) fn deadline_ms<P>(&self, protocol: &P) -> Option<u64>
     where

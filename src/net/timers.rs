@@ -133,7 +133,7 @@ impl Timers {
     }
 
     /// When [`fire`](Self::fire) next has something to do, at the latest; nothing fires before.
-    /// None if no key is armed.
+    /// `None` if no key is armed.
     #[must_use]
     pub fn next_ms(&self) -> Option<u64> {
         let due = (0..LEVELS)

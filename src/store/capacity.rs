@@ -8,8 +8,8 @@ use super::directory::{Directory, SLOT_BYTES};
 use super::record::{BODY_HEADER_BYTES, RECORD_ARENAS_MAX};
 use super::{MessageId, StorePool};
 use crate::limits::{
-    ARENA_BYTES, DRAFTS_SHARE, MESSAGE_BYTES_MAX, MIB, NAME_BYTES_MAX, PATH_BYTES_MAX,
-    RECENT_MESSAGES, RECIPIENTS_MAX,
+    ARENA_BYTES, DRAFTS_SHARE, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, RECENT_MESSAGES,
+    RECIPIENTS_MAX,
 };
 
 /// The head of the mapping: what the pool is, for whoever reads it again.
@@ -33,14 +33,15 @@ pub struct Demand {
     pub messages_per_mailbox: u32,
     /// The longest message, in bytes, as it is kept.
     pub message_bytes: usize,
-    /// How long a message is kept at most, in milliseconds; None: until it has to give way.
+    /// How long a message is kept at most, in milliseconds; `None`: until it has to give way.
     pub ttl_ms: Option<u64>,
 }
 
-/// Why a store can't be made as it was asked for.
+/// Why a store can't be made as it was asked for. What the operator typed for that, and what to type
+/// instead, is the configuration's to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// A number that must be at least 1 is 0.
+    /// A number that must be at least 1 is 0: the one of this key.
     Zero(&'static str),
     /// A mailbox has no room for the longest message: it would have to be this many bytes.
     Mailbox {
@@ -59,20 +60,18 @@ pub enum Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Zero(what) => write!(formatter, "{what} must be at least 1"),
+            Self::Zero(what) => write!(formatter, "{what} is 0"),
             Self::Mailbox { needed_bytes } => write!(
                 formatter,
-                "a mailbox must have room for the longest message: --mailbox-size of at least \
-                 {needed_bytes} bytes, or a smaller --message-size"
+                "a mailbox needs {needed_bytes} bytes to have room for the longest message"
             ),
             Self::Memory { needed_bytes } => write!(
                 formatter,
-                "the pool must have room for its mailbox table, for the longest message, and for \
-                 drafts beside it: --memory of at least {needed_bytes} bytes, or fewer --mailboxes, \
-                 or a smaller --message-size"
+                "the pool needs {needed_bytes} bytes for its mailbox table, the longest message, \
+                 and drafts beside it"
             ),
             Self::Message => {
-                write!(formatter, "--message-size can be {}MiB at most", MESSAGE_BYTES_MAX / MIB)
+                write!(formatter, "the longest message has more than {MESSAGE_BYTES_MAX} bytes")
             }
         }
     }
@@ -102,9 +101,9 @@ impl Capacity {
     /// What is missing for it, and how much.
     pub fn of(demand: &Demand) -> Result<Self, Shortage> {
         for (value, name) in [
-            (demand.mailboxes as usize, "--mailboxes"),
-            (demand.messages_per_mailbox as usize, "--messages-per-mailbox"),
-            (demand.message_bytes, "--message-size"),
+            (demand.mailboxes as usize, "mailboxes"),
+            (demand.messages_per_mailbox as usize, "messages-per-mailbox"),
+            (demand.message_bytes, "message-size"),
         ] {
             if value == 0 {
                 return Err(Shortage::Zero(name));
@@ -184,7 +183,7 @@ fn arenas_needed(body_arenas: usize, mailboxes: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::KIB;
+    use crate::limits::{KIB, MIB};
 
     fn demand() -> Demand {
         Demand {

@@ -184,7 +184,7 @@ impl Directory {
         None
     }
 
-    /// How many mailboxes the slot of an id has held since the one that the id is of, or None if
+    /// How many mailboxes the slot of an id has held since the one that the id is of, or `None` if
     /// there was never such a mailbox.
     pub(super) fn mailboxes_since(&self, slots: &[Slot], id: MessageId) -> Option<u32> {
         let slot = slots[..self.used as usize].get(id.slot as usize)?;
@@ -192,7 +192,7 @@ impl Directory {
         (since <= slot.generation.wrapping_sub(self.first_generation)).then_some(since)
     }
 
-    /// A slot for a mailbox that is about to have mail, or None if every slot is taken by one that
+    /// A slot for a mailbox that is about to have mail, or `None` if every slot is taken by one that
     /// has mail: then [`Directory::oldest_stocked_unpinned`] must be emptied first.
     pub(super) fn create(&mut self, slots: &mut [Slot], name: &MailboxName) -> Option<u32> {
         let (index, generation) = if (self.used as usize) < slots.len() {

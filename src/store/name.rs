@@ -26,7 +26,7 @@ impl MailboxName {
     /// The mailbox that `text` means: a whole address as it stood between `<` and `>` or, when it
     /// has no `@`, a local-part by itself.
     ///
-    /// None if nothing is left of it, if it holds control characters or is not UTF-8, or if the
+    /// `None` if nothing is left of it, if it holds control characters or is not UTF-8, or if the
     /// name would be longer than [`NAME_BYTES_MAX`].
     #[must_use]
     pub fn of(text: &[u8], naming: Naming) -> Option<Self> {

@@ -289,7 +289,7 @@ impl<const ARENA_BYTES: usize> Pool<ARENA_BYTES> {
     }
 
     /// Where in the mapping the next bytes of a run lie, at most `most` of them and all in one
-    /// arena; moves `at` behind them. None past the last arena.
+    /// arena; moves `at` behind them. `None` past the last arena.
     fn step(&self, at: &mut Position, most: usize) -> Option<Range<usize>> {
         if at.offset as usize == ARENA_BYTES {
             *at = Position { arena: self.link(at.arena), offset: 0 };
