@@ -3,18 +3,26 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use mailfly::config::{self, Error, Machine, Plan, Purpose, Settings};
-use mailfly::server::Server;
+use mailfly::config::{self, Error, Machine, Purpose, Request, Settings};
+use mailfly::server::{Plan, Server};
 
 fn main() -> ExitCode {
     let machine = Machine::look();
     match config::read(std::env::args_os(), std::env::vars_os(), &machine) {
-        Ok(request) => match request.purpose {
-            Purpose::Serve => serve(&request.settings),
-            Purpose::Check => printed(check(&request.settings)),
-            Purpose::Plan => printed(write!(io::stdout(), "{}", Plan::of(&request.settings))),
-        },
+        Ok(request) => fulfil(&request, &machine),
         Err(error) => told(&error),
+    }
+}
+
+/// That the memory can be had is only asked where it will be, or would be, taken: `--plan` also
+/// answers for another machine than this.
+fn fulfil(Request { purpose, settings }: &Request, machine: &Machine) -> ExitCode {
+    let plan = Plan::of(settings);
+    match (purpose, machine.holds(plan.total_bytes())) {
+        (Purpose::Plan, _) => printed(write!(io::stdout(), "{plan}")),
+        (_, Err(impossible)) => told(&impossible.into()),
+        (Purpose::Check, Ok(())) => printed(check(settings)),
+        (Purpose::Serve, Ok(())) => serve(settings),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the configuration has to know of the machine that it is for.
 
-use super::{Hostname, Impossible, Plan, Size};
+use super::{Hostname, Impossible, Size};
 use crate::limits::DESCRIPTORS_RESERVED;
 use crate::sys::available::{self, Available};
 use crate::sys::{self, descriptors};
@@ -36,14 +36,14 @@ impl Machine {
         self.descriptors.saturating_sub(DESCRIPTORS_RESERVED)
     }
 
-    /// Whether the memory of a plan can be had.
+    /// Whether so much memory can be had.
     ///
     /// # Errors
     /// It cannot.
-    pub fn holds(&self, plan: &Plan) -> Result<(), Impossible> {
+    pub fn holds(&self, planned_bytes: usize) -> Result<(), Impossible> {
         match self.available {
-            Some(available) if plan.total_bytes() > available.bytes => {
-                Err(Impossible::NotAvailable { planned: Size(plan.total_bytes()), available })
+            Some(available) if planned_bytes > available.bytes => {
+                Err(Impossible::NotAvailable { planned: Size(planned_bytes), available })
             }
             _ => Ok(()),
         }

@@ -2,11 +2,11 @@
 //!
 //! What was typed is [`Keys`], where every key may be missing, and [`Arguments`], which adds what
 //! only a command line has. What is meant is [`Settings`], where nothing is missing and nothing
-//! contradicts anything else. What that takes in memory is [`Plan`].
+//! contradicts anything else.
 //!
 //! ```text
 //! command line ─ Arguments ┐
-//! MAILFLY_…  ─────── Keys ─┼─ Keys ── Settings::resolve(…, Machine) ── Settings ── Plan
+//! MAILFLY_…  ─────── Keys ─┼─ Keys ── Settings::resolve(…, Machine) ── Settings
 //! TOML file  ─────── Keys ─┘
 //! ```
 //!
@@ -20,7 +20,6 @@ mod file;
 mod hostname;
 mod keys;
 mod machine;
-mod plan;
 mod settings;
 mod units;
 
@@ -33,8 +32,8 @@ pub use error::{Error, Impossible};
 pub use hostname::{Hostname, HostnameError};
 pub use keys::{Keys, Naming as NamingKey, Policy as PolicyKey};
 pub use machine::Machine;
-pub use plan::{Plan, Term};
 pub use settings::Settings;
+pub(crate) use units::rounded;
 pub use units::{Size, SizeError, TimeToLive, TimeToLiveError};
 
 /// What the program was started for, and how.
@@ -59,8 +58,7 @@ pub enum Purpose {
 
 /// Reads the configuration: flags over environment over the file that either names over defaults.
 ///
-/// That the memory can be had is only asked where it will be, or would be, taken: `--plan` also
-/// answers for another machine than this.
+/// Whether the machine has the memory is another question: see [`Machine::holds`].
 ///
 /// # Errors
 /// Something was not understood, or cannot be had; also [`Error::Arguments`] for `--help` and
@@ -78,9 +76,5 @@ pub fn read(
         None => Keys::default(),
     };
     let keys = arguments.keys.over(environment.keys).over(file);
-    let settings = Settings::resolve(keys, machine)?;
-    if purpose != Purpose::Plan {
-        machine.holds(&Plan::of(&settings))?;
-    }
-    Ok(Request { purpose, settings })
+    Ok(Request { purpose, settings: Settings::resolve(keys, machine)? })
 }

@@ -90,7 +90,7 @@ impl fmt::Display for Size {
 }
 
 /// A number of bytes as it is said, not as it is meant: with a tenth of its largest unit.
-pub(super) fn rounded(bytes: usize) -> impl fmt::Display {
+pub(crate) fn rounded(bytes: usize) -> impl fmt::Display {
     fmt::from_fn(move |formatter| {
         let (unit, shift) =
             UNITS.iter().find(|(_, shift)| bytes >> shift != 0).unwrap_or(&("B", 0));

@@ -1,8 +1,9 @@
 //! The server: takes everything that it needs, in an order in which a failure harms nobody, then
 //! turns the reactor until it is told to stop. Not here: what connections mean (`service`), what
-//! the operator chose (`config`).
+//! memory that takes (`plan`), what the operator chose (`config`).
 
 mod mail;
+mod plan;
 mod service;
 mod signals;
 
@@ -12,7 +13,7 @@ use std::io::{self, Read as _, Write};
 use std::net::SocketAddr;
 
 use crate::clock::Clock;
-use crate::config::{Plan, Settings};
+use crate::config::Settings;
 use crate::http::{Responses, Scratch};
 use crate::limits::{HEAP_TOP_PAD_BYTES, STACK_TOUCHED_BYTES};
 use crate::metrics::Metrics;
@@ -21,6 +22,7 @@ use crate::smtp::session;
 use crate::store::Store;
 use crate::sys::memory;
 
+pub use plan::{Place, Plan, Term};
 pub use service::{Conversation, Service};
 use signals::Signals;
 

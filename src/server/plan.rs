@@ -6,14 +6,13 @@
 
 use std::fmt;
 
-use super::units::rounded;
-use super::{Settings, Size};
+use super::service::Service;
+use crate::config::{Settings, Size, rounded};
 use crate::limits::{
     ARENA_BYTES, HTTP_RESPONSES_BYTES_MAX, HTTP_SCRATCH_MESSAGES, OUTPUT_BYTES, PROGRAM_BYTES,
     READ_BUFFER_BYTES, SPILL_ARENA_BYTES, SPILL_SURPLUS_ARENAS, STACK_TOUCHED_BYTES,
 };
 use crate::net::{Reactor, Sizes};
-use crate::server::Service;
 
 /// What memory is taken for, and how much.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,8 +173,8 @@ fn program() -> Term {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{Hostname, Impossible, Keys, Machine};
     use super::*;
+    use crate::config::{Hostname, Impossible, Keys, Machine};
 
     fn machine() -> Machine {
         Machine { hostname: Hostname::localhost(), descriptors: 65_536, available: None }
