@@ -4,13 +4,15 @@
 //! A house of six floors; a file imports only from lower ones (`tests/floors.rs` holds the table):
 //!
 //! ```text
-//! floor 5  main  server  config            what the operator chose; start, wiring, signals, drain
-//! floor 4  net                             the reactor: poll, slab, accept, timers, spill
-//! floor 3  smtp::session  http             conversations: no socket, no clock
-//! floor 2  store                           the pool of arenas, mailbox logs, drafts, directory
-//! floor 1  smtp::{line,command,address,body,reply}   bytes in, values out
-//! floor 0  limits  clock  output  progress       every bound in one place, the time, what is for a
-//!          metrics  sys                          peer, what is counted; the only `unsafe`
+//! floor 5  main  server  config       what the operator chose; start, wiring, signals, drain
+//! floor 4  net                        the reactor: poll, slab, accept, timers, spill
+//! floor 3  smtp::session  http        conversations: no socket, no clock
+//! floor 2  store                      the pool of arenas, mailbox logs, drafts, directory
+//! floor 1  smtp::{line,command,       bytes in, values out
+//!            address,body,reply,
+//!            hostname}
+//! floor 0  limits  clock  output      every bound in one place, the time, what is for a peer, what
+//!          progress  metrics  sys     is counted; the only `unsafe`
 //! ```
 
 pub mod clock;

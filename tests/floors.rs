@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room is a path below `src`; the first that a file's path starts with is its room.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 17] = [
     ("limits", 0),
     ("clock", 0),
     ("metrics", 0),
@@ -18,6 +18,7 @@ const FLOORS: [(&str, u8); 16] = [
     ("smtp/address", 1),
     ("smtp/body", 1),
     ("smtp/reply", 1),
+    ("smtp/hostname", 1),
     ("store", 2),
     ("smtp/session", 3),
     ("http", 3),

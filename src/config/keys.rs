@@ -7,7 +7,8 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{Hostname, Size, TimeToLive};
+use super::{Size, TimeToLive};
+use crate::smtp::hostname::Hostname;
 use crate::smtp::session;
 use crate::store;
 

@@ -1,7 +1,8 @@
 //! What the configuration has to know of the machine that it is for.
 
-use super::{Hostname, Impossible, Size};
+use super::{Impossible, Size};
 use crate::limits::DESCRIPTORS_RESERVED;
+use crate::smtp::hostname::Hostname;
 use crate::sys::available::{self, Available};
 use crate::sys::{self, descriptors};
 

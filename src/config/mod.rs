@@ -17,7 +17,6 @@ mod arguments;
 mod environment;
 mod error;
 mod file;
-mod hostname;
 mod keys;
 mod machine;
 mod settings;
@@ -29,7 +28,6 @@ use clap::Parser as _;
 
 pub use arguments::Arguments;
 pub use error::{Error, Impossible};
-pub use hostname::{Hostname, HostnameError};
 pub use keys::{Keys, Naming as NamingKey, Policy as PolicyKey};
 pub use machine::Machine;
 pub use settings::Settings;

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::{Hostname, Impossible, Keys, Machine, Size, TimeToLive};
+use super::{Impossible, Keys, Machine, Size, TimeToLive};
 use crate::limits::{
     ARENA_BYTES, CONNECTIONS_DEFAULT, KIB, LISTENERS_MAX, MAILBOX_BYTES_DEFAULT,
     MAILBOX_MESSAGES_DEFAULT, MAILBOX_SHARE, MAILBOXES_DEFAULT, MAILBOXES_MAX,
     MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, MESSAGE_BYTES_DEFAULT, MESSAGE_SHARE, TABLE_SHARE,
     TTL_MS_DEFAULT,
 };
+use crate::smtp::hostname::Hostname;
 use crate::smtp::session::Policy;
 use crate::store::{Capacity, Demand, Naming, SLOT_BYTES, Shortage};
 

@@ -13,7 +13,7 @@ use std::io::{self, Read as _, Write};
 use std::net::SocketAddr;
 
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{Impossible, Settings};
 use crate::http::{Responses, Scratch};
 use crate::limits::{HEAP_TOP_PAD_BYTES, STACK_TOUCHED_BYTES};
 use crate::metrics::Metrics;
@@ -36,7 +36,7 @@ pub enum StartError {
     /// Something else that the kernel has to give.
     System(&'static str, io::Error),
     /// The settings contradict each other, which reading them should have found.
-    Settings(String),
+    Settings(Impossible),
 }
 
 impl fmt::Display for StartError {
@@ -47,7 +47,7 @@ impl fmt::Display for StartError {
             }
             Self::Memory(error) => write!(formatter, "cannot take the pool's memory: {error}"),
             Self::System(what, error) => write!(formatter, "cannot have {what}: {error}"),
-            Self::Settings(what) => formatter.write_str(what),
+            Self::Settings(impossible) => impossible.fmt(formatter),
         }
     }
 }
@@ -72,23 +72,20 @@ impl<'s> Server<'s> {
         let http = bind(&settings.http)?;
         let addresses = |bound: &[Bound]| bound.iter().map(Bound::address).collect::<Vec<_>>();
         let (smtp_addresses, http_addresses) = (addresses(&smtp), addresses(&http));
-        let capacity =
-            settings.capacity().map_err(|error| StartError::Settings(error.to_string()))?;
-        let session = session::Settings::new(
-            settings.hostname.as_str(),
-            settings.policy,
-            settings.message_bytes_max,
-        )
-        .map_err(|error| StartError::Settings(error.to_string()))?;
+        let capacity = settings.capacity().map_err(StartError::Settings)?;
         // Before everything that is taken from the heap, so that all of it is resident already.
         memory::settle_heap(Plan::of(settings).heap_bytes(), HEAP_TOP_PAD_BYTES)
-            .map_err(|error| StartError::Memory(io::Error::other(error)))?;
+            .map_err(|error| StartError::System("the heap's memory", io::Error::other(error)))?;
         let seed = random_seed().map_err(|error| StartError::System("random bytes", error))?;
         let service = Service {
             store: Store::new(capacity, seed).map_err(StartError::Memory)?,
             metrics: Metrics::default(),
             naming: settings.naming,
-            session,
+            session: session::Settings::new(
+                &settings.hostname,
+                settings.policy,
+                settings.message_bytes_max,
+            ),
             mailboxes: settings.mailboxes_max,
             smtp_listeners: smtp.len(),
             smtp_address: smtp_addresses.first().map(SocketAddr::to_string).unwrap_or_default(),

@@ -174,7 +174,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::{Hostname, Impossible, Keys, Machine};
+    use crate::config::{Impossible, Keys, Machine};
+    use crate::smtp::hostname::Hostname;
 
     fn machine() -> Machine {
         Machine { hostname: Hostname::localhost(), descriptors: 65_536, available: None }

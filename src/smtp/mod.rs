@@ -8,13 +8,15 @@
 //!           address    paths: who it is from, whom it is for
 //!           body       where a message ends, and which dots are not its own
 //!           reply      what is answered, byte for byte
+//!           hostname   what the server calls itself
 //! ```
 //!
-//! Nothing on floor 1 keeps or copies what it is shown; all of it borrows from the read buffer.
+//! Nothing on floor 1 keeps or copies what a client sends; all of it borrows from the read buffer.
 
 pub mod address;
 pub mod body;
 pub mod command;
+pub mod hostname;
 pub mod line;
 pub mod reply;
 pub mod session;

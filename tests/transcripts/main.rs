@@ -7,14 +7,19 @@
 mod fake;
 mod table;
 
+use std::sync::LazyLock;
+
 use fake::{Fake, Room};
 use mailfly::limits::{LINE_BYTES_MAX, REPLY_BYTES_MAX};
 use mailfly::output::Output;
 use mailfly::progress::Then;
+use mailfly::smtp::hostname::Hostname;
 use mailfly::smtp::reply::{Goodbye, Refusal};
 use mailfly::smtp::session::{Policy, Session, Settings};
 use proptest::prelude::*;
 use table::{HOSTNAME, MESSAGE_BYTES_MAX, Stored, Transcript, Turn, without_ids};
+
+static SERVER: LazyLock<Hostname> = LazyLock::new(|| HOSTNAME.parse().unwrap());
 
 /// A client and a server joined by nothing but slices.
 struct Line {
@@ -45,7 +50,7 @@ impl Line {
     }
 
     fn settings(&self) -> Settings<'static> {
-        Settings::new(HOSTNAME, self.policy, MESSAGE_BYTES_MAX).unwrap()
+        Settings::new(&SERVER, self.policy, MESSAGE_BYTES_MAX)
     }
 
     fn flush(&mut self) {

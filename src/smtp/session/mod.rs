@@ -26,7 +26,7 @@ mod world;
 
 use std::mem;
 
-pub use world::{BadHostname, Client, Policy, Settings, World};
+pub use world::{Client, Policy, Settings, World};
 
 use crate::limits::{HELO_BYTES_KEPT, LINE_BYTES_MAX, RECIPIENTS_MAX, REPLY_BYTES_MAX};
 use crate::output::{Full, Output};

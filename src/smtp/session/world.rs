@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use crate::limits::HOSTNAME_BYTES_MAX;
 use crate::smtp::address::Address;
 use crate::smtp::command::Mail;
+use crate::smtp::hostname::Hostname;
 use crate::smtp::reply::{Fault, Refusal};
 
 /// The effects of a session. A test's world is a few vectors; the server's is the store.
@@ -106,35 +106,11 @@ pub struct Settings<'a> {
     message_bytes_max: usize,
 }
 
-/// A hostname that cannot stand in a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadHostname;
-
-impl fmt::Display for BadHostname {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "a hostname is 1 to {HOSTNAME_BYTES_MAX} letters, digits and .-_:[]")
-    }
-}
-
-impl std::error::Error for BadHostname {}
-
 impl<'a> Settings<'a> {
     /// The name of this server, how it answers faults, and the most bytes of a message.
-    ///
-    /// # Errors
-    /// [`BadHostname`] if it has a byte that no domain and no address literal has, or none at all,
-    /// or more than [`HOSTNAME_BYTES_MAX`]: replies are measured with that.
-    pub fn new(
-        hostname: &'a str,
-        policy: Policy,
-        message_bytes_max: usize,
-    ) -> Result<Self, BadHostname> {
-        let in_hostname = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-        if (1..=HOSTNAME_BYTES_MAX).contains(&hostname.len()) && hostname.bytes().all(in_hostname) {
-            Ok(Self { hostname, policy, message_bytes_max })
-        } else {
-            Err(BadHostname)
-        }
+    #[must_use]
+    pub fn new(hostname: &'a Hostname, policy: Policy, message_bytes_max: usize) -> Self {
+        Self { hostname: hostname.as_str(), policy, message_bytes_max }
     }
 
     /// The name that this server gives itself.

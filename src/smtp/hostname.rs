@@ -1,4 +1,5 @@
-//! What the server calls itself.
+//! What the server calls itself. Not for the names that clients give themselves, which may be
+//! anything: see [`command`](super::command).
 
 use std::fmt;
 use std::str::FromStr;
