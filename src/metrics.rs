@@ -42,9 +42,9 @@ pub struct Metrics {
     /// Refusals because drafts held all that they may.
     pub refused_drafts_full: u64,
     /// Recipients past the most that a message may have.
-    pub refused_recipients: u64,
+    pub refused_too_many_recipients: u64,
     /// Messages longer than the longest.
-    pub refused_too_long: u64,
+    pub refused_message_too_large: u64,
     /// Commands that were answered as bad requests.
     pub faults: u64,
     /// HTTP connections that were begun.
@@ -94,8 +94,8 @@ impl Metrics {
             ),
             Sample::counter("mailfly_smtp_faults", "Bad requests.", self.faults),
             refused("drafts_full", self.refused_drafts_full),
-            refused("too_many_recipients", self.refused_recipients),
-            refused("message_too_long", self.refused_too_long),
+            refused("too_many_recipients", self.refused_too_many_recipients),
+            refused("message_too_long", self.refused_message_too_large),
         ]
     }
 }

@@ -120,10 +120,10 @@ impl Settings {
         let whole = |bytes: usize| Size(bytes.checked_next_multiple_of(KIB).unwrap_or(bytes));
         let capacity = Capacity::of(&Demand {
             memory_bytes: self.memory_bytes,
-            mailboxes: self.mailboxes_max,
-            mailbox_bytes: self.mailbox_bytes_max,
-            messages_per_mailbox: self.mailbox_messages_max,
-            message_bytes: self.message_bytes_max,
+            mailboxes_max: self.mailboxes_max,
+            mailbox_bytes_max: self.mailbox_bytes_max,
+            mailbox_messages_max: self.mailbox_messages_max,
+            message_bytes_max: self.message_bytes_max,
             ttl_ms: self.ttl.ms(),
         })
         .map_err(|shortage| match shortage {

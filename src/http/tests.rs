@@ -26,10 +26,10 @@ impl World {
     fn new() -> Self {
         let demand = Demand {
             memory_bytes: MIB,
-            mailboxes: 16,
-            mailbox_bytes: 256 * KIB,
-            messages_per_mailbox: 4,
-            message_bytes: 80 * KIB,
+            mailboxes_max: 16,
+            mailbox_bytes_max: 256 * KIB,
+            mailbox_messages_max: 4,
+            message_bytes_max: 80 * KIB,
             ttl_ms: None,
         };
         let capacity = Capacity::of(&demand).expect("a small store");

@@ -66,8 +66,8 @@ impl World for MailRoom<'_> {
     fn refused(&mut self, refusal: Refusal) {
         match refusal {
             Refusal::DraftsFull => self.metrics.refused_drafts_full += 1,
-            Refusal::TooManyRecipients => self.metrics.refused_recipients += 1,
-            Refusal::MessageTooLarge => self.metrics.refused_too_long += 1,
+            Refusal::TooManyRecipients => self.metrics.refused_too_many_recipients += 1,
+            Refusal::MessageTooLarge => self.metrics.refused_message_too_large += 1,
             Refusal::NameNotAllowed | Refusal::NoRecipients => {}
         }
     }
@@ -79,6 +79,6 @@ fn reason(refusal: store::Refusal) -> Refusal {
         store::Refusal::DraftsFull => Refusal::DraftsFull,
         store::Refusal::TooManyRecipients => Refusal::TooManyRecipients,
         store::Refusal::NoRecipients => Refusal::NoRecipients,
-        store::Refusal::MessageTooLong => Refusal::MessageTooLarge,
+        store::Refusal::MessageTooLarge => Refusal::MessageTooLarge,
     }
 }

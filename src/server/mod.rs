@@ -86,7 +86,7 @@ impl<'s> Server<'s> {
                 settings.policy,
                 settings.message_bytes_max,
             ),
-            mailboxes: settings.mailboxes_max,
+            mailboxes_max: settings.mailboxes_max,
             smtp_listeners: smtp.len(),
             smtp_address: smtp_addresses.first().map(SocketAddr::to_string).unwrap_or_default(),
             scratch: Scratch::default(),

@@ -22,7 +22,7 @@ pub struct Service<'s> {
     pub(super) naming: Naming,
     pub(super) session: session::Settings<'s>,
     /// How many mailboxes there may be: what a sweep has to get round.
-    pub(super) mailboxes: u32,
+    pub(super) mailboxes_max: u32,
     /// Listeners below this number take mail; those from it on show it.
     pub(super) smtp_listeners: usize,
     /// Where mail is taken, for the pages to tell.
@@ -148,7 +148,7 @@ impl Protocol for Service<'_> {
     fn tick(&mut self, now: Now) {
         // All mailboxes within SWEEP_MS, a few each time.
         let ticks = u32::try_from(SWEEP_MS / PROTOCOL_TICK_MS).unwrap_or(1);
-        self.store.sweep(now, self.mailboxes.div_ceil(ticks));
+        self.store.sweep(now, self.mailboxes_max.div_ceil(ticks));
     }
 }
 

@@ -26,13 +26,13 @@ pub struct Demand {
     /// The whole mapping, in bytes: mailbox table, links and arenas.
     pub memory_bytes: usize,
     /// How many mailboxes there can be at once.
-    pub mailboxes: u32,
+    pub mailboxes_max: u32,
     /// What one mailbox may take of the pool, in bytes.
-    pub mailbox_bytes: usize,
+    pub mailbox_bytes_max: usize,
     /// How many messages one mailbox may hold.
-    pub messages_per_mailbox: u32,
+    pub mailbox_messages_max: u32,
     /// The longest message, in bytes, as it is kept.
-    pub message_bytes: usize,
+    pub message_bytes_max: usize,
     /// How long a message is kept at most, in milliseconds; `None`: until it has to give way.
     pub ttl_ms: Option<u64>,
 }
@@ -82,9 +82,9 @@ impl std::error::Error for Shortage {}
 /// What a store of a certain shape consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    pub(super) mailboxes: u32,
-    pub(super) messages_per_mailbox: u32,
-    pub(super) message_bytes: usize,
+    pub(super) mailboxes_max: u32,
+    pub(super) mailbox_messages_max: u32,
+    pub(super) message_bytes_max: usize,
     pub(super) ttl_ms: Option<u64>,
     pub(super) front_bytes: usize,
     pub(super) arenas: u32,
@@ -101,25 +101,25 @@ impl Capacity {
     /// What is missing for it, and how much.
     pub fn of(demand: &Demand) -> Result<Self, Shortage> {
         for (value, name) in [
-            (demand.mailboxes as usize, "mailboxes"),
-            (demand.messages_per_mailbox as usize, "messages-per-mailbox"),
-            (demand.message_bytes, "message-size"),
+            (demand.mailboxes_max as usize, "mailboxes"),
+            (demand.mailbox_messages_max as usize, "messages-per-mailbox"),
+            (demand.message_bytes_max, "message-size"),
         ] {
             if value == 0 {
                 return Err(Shortage::Zero(name));
             }
         }
-        if demand.message_bytes > MESSAGE_BYTES_MAX {
+        if demand.message_bytes_max > MESSAGE_BYTES_MAX {
             return Err(Shortage::Message);
         }
-        let body_arenas = (demand.message_bytes + BODY_HEADER_BYTES).div_ceil(ARENA_BYTES);
-        let mailbox_arenas = demand.mailbox_bytes / ARENA_BYTES;
+        let body_arenas = (demand.message_bytes_max + BODY_HEADER_BYTES).div_ceil(ARENA_BYTES);
+        let mailbox_arenas = demand.mailbox_bytes_max / ARENA_BYTES;
         if mailbox_arenas < body_arenas + RECORD_ARENAS_MAX {
             let needed_bytes = (body_arenas + RECORD_ARENAS_MAX) * ARENA_BYTES;
             return Err(Shortage::Mailbox { needed_bytes });
         }
-        let front_bytes = SUPERBLOCK_BYTES + demand.mailboxes as usize * SLOT_BYTES;
-        let arenas_needed = arenas_needed(body_arenas, demand.mailboxes);
+        let front_bytes = SUPERBLOCK_BYTES + demand.mailboxes_max as usize * SLOT_BYTES;
+        let arenas_needed = arenas_needed(body_arenas, demand.mailboxes_max);
         let arenas = StorePool::arenas_in(demand.memory_bytes, front_bytes);
         if arenas < arenas_needed {
             // Twice an arena more than exact, as `arenas_in` may leave that much unused.
@@ -128,9 +128,9 @@ impl Capacity {
             return Err(Shortage::Memory { needed_bytes });
         }
         Ok(Self {
-            mailboxes: demand.mailboxes,
-            messages_per_mailbox: demand.messages_per_mailbox,
-            message_bytes: demand.message_bytes,
+            mailboxes_max: demand.mailboxes_max,
+            mailbox_messages_max: demand.mailbox_messages_max,
+            message_bytes_max: demand.message_bytes_max,
             ttl_ms: demand.ttl_ms,
             front_bytes,
             arenas,
@@ -141,7 +141,7 @@ impl Capacity {
 
     /// How many recipients a message may have: each may mean a mailbox of its own.
     pub(super) fn recipients_max(&self) -> usize {
-        RECIPIENTS_MAX.min(self.mailboxes as usize)
+        RECIPIENTS_MAX.min(self.mailboxes_max as usize)
     }
 
     /// What the store takes, term by term, in bytes; the first three are one mapping.
@@ -153,7 +153,7 @@ impl Capacity {
             ("mailbox table", self.front_bytes),
             ("arena links", mapping - arenas - self.front_bytes),
             ("arenas", arenas),
-            ("directory", Directory::buckets(self.mailboxes) * size_of::<u32>()),
+            ("directory", Directory::buckets(self.mailboxes_max) * size_of::<u32>()),
             (
                 "recent ring and scratch",
                 RECENT_MESSAGES * size_of::<MessageId>() + super::SCRATCH_BYTES,
@@ -188,21 +188,21 @@ mod tests {
     fn demand() -> Demand {
         Demand {
             memory_bytes: 4 * MIB,
-            mailboxes: 100,
-            mailbox_bytes: 256 * KIB,
-            messages_per_mailbox: 10,
-            message_bytes: 64 * KIB,
+            mailboxes_max: 100,
+            mailbox_bytes_max: 256 * KIB,
+            mailbox_messages_max: 10,
+            message_bytes_max: 64 * KIB,
             ttl_ms: None,
         }
     }
 
     #[test]
     fn what_a_shortage_asks_for_suffices_and_is_the_least_but_for_rounding() {
-        let mut asked = Demand { memory_bytes: 0, mailbox_bytes: 0, ..demand() };
+        let mut asked = Demand { memory_bytes: 0, mailbox_bytes_max: 0, ..demand() };
         let Err(Shortage::Mailbox { needed_bytes }) = Capacity::of(&asked) else { panic!() };
-        asked.mailbox_bytes = needed_bytes - 1;
+        asked.mailbox_bytes_max = needed_bytes - 1;
         assert_eq!(Capacity::of(&asked), Err(Shortage::Mailbox { needed_bytes }));
-        asked.mailbox_bytes = needed_bytes;
+        asked.mailbox_bytes_max = needed_bytes;
         let Err(Shortage::Memory { needed_bytes }) = Capacity::of(&asked) else { panic!() };
         asked.memory_bytes = needed_bytes;
         assert!(Capacity::of(&asked).is_ok());
@@ -213,13 +213,13 @@ mod tests {
     #[test]
     fn nothing_may_be_zero_and_no_message_longer_than_records_count() {
         for asked in [
-            Demand { mailboxes: 0, ..demand() },
-            Demand { messages_per_mailbox: 0, ..demand() },
-            Demand { message_bytes: 0, ..demand() },
+            Demand { mailboxes_max: 0, ..demand() },
+            Demand { mailbox_messages_max: 0, ..demand() },
+            Demand { message_bytes_max: 0, ..demand() },
         ] {
             assert!(matches!(Capacity::of(&asked), Err(Shortage::Zero(_))));
         }
-        let asked = Demand { message_bytes: MESSAGE_BYTES_MAX + 1, ..demand() };
+        let asked = Demand { message_bytes_max: MESSAGE_BYTES_MAX + 1, ..demand() };
         assert_eq!(Capacity::of(&asked), Err(Shortage::Message));
     }
 

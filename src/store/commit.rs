@@ -27,7 +27,7 @@ impl Store {
     /// recipient's copy.
     ///
     /// # Errors
-    /// [`Refusal::MessageTooLong`], [`Refusal::NoRecipients`], and [`Refusal::DraftsFull`] if drafts
+    /// [`Refusal::MessageTooLarge`], [`Refusal::NoRecipients`], and [`Refusal::DraftsFull`] if drafts
     /// hold so much that not all of its copies fit beside them. The draft is then gone, and no
     /// mailbox has it.
     pub fn commit(
@@ -78,8 +78,8 @@ impl Store {
         if draft.recipients() == 0 {
             return Err(Refusal::NoRecipients);
         }
-        if rest_bytes > self.capacity.message_bytes.saturating_sub(draft.body_bytes) {
-            return Err(Refusal::MessageTooLong);
+        if rest_bytes > self.capacity.message_bytes_max.saturating_sub(draft.body_bytes) {
+            return Err(Refusal::MessageTooLarge);
         }
         let records = draft.recipients() as u32 * RECORD_ARENAS_MAX as u32;
         let wanted = records + BodyHeader::arenas_for(&draft.body, rest_bytes);

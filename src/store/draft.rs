@@ -81,10 +81,10 @@ impl Store {
     /// Keeps more of the message.
     ///
     /// # Errors
-    /// [`Refusal::MessageTooLong`] or [`Refusal::DraftsFull`]; the draft stays as it was.
+    /// [`Refusal::MessageTooLarge`] or [`Refusal::DraftsFull`]; the draft stays as it was.
     pub fn append(&mut self, draft: &mut Draft, bytes: &[u8]) -> Result<(), Refusal> {
-        if bytes.len() > self.capacity.message_bytes.saturating_sub(draft.body_bytes) {
-            return Err(Refusal::MessageTooLong);
+        if bytes.len() > self.capacity.message_bytes_max.saturating_sub(draft.body_bytes) {
+            return Err(Refusal::MessageTooLarge);
         }
         let before = draft.body.arenas();
         self.reserve_draft(BodyHeader::arenas_for(&draft.body, bytes.len()))?;

@@ -104,7 +104,7 @@ pub enum Refusal {
     /// The message is for nobody.
     NoRecipients,
     /// The message would be longer than the store takes.
-    MessageTooLong,
+    MessageTooLarge,
 }
 
 /// The head of the mapping, written at start: what a later run needs to read the rest.
@@ -152,13 +152,13 @@ impl Store {
             layout_version: 1,
             arena_bytes: ARENA_BYTES as u32,
             arenas: capacity.arenas,
-            mailboxes: capacity.mailboxes,
+            mailboxes: capacity.mailboxes_max,
         };
         let bytes = bytemuck::bytes_of(&superblock);
         pool.front_mut()[..bytes.len()].copy_from_slice(bytes);
         Ok(Self {
             pool,
-            directory: Directory::new(capacity.mailboxes, seed),
+            directory: Directory::new(capacity.mailboxes_max, seed),
             recent: Recent::new(RECENT_MESSAGES),
             figures: Figures { arenas: capacity.arenas, ..Figures::default() },
             swept: 0,

@@ -22,10 +22,10 @@ const DRAFTS: usize = 3;
 fn demand() -> Demand {
     let mut demand = Demand {
         memory_bytes: 0,
-        mailboxes: MAILBOXES,
-        mailbox_bytes: 150_000,
-        messages_per_mailbox: MESSAGES_PER_MAILBOX,
-        message_bytes: MESSAGE_BYTES,
+        mailboxes_max: MAILBOXES,
+        mailbox_bytes_max: 150_000,
+        mailbox_messages_max: MESSAGES_PER_MAILBOX,
+        message_bytes_max: MESSAGE_BYTES,
         ttl_ms: Some(TTL_MS),
     };
     match Capacity::of(&demand) {
@@ -237,7 +237,7 @@ impl World {
             let refusal = committed.unwrap_err();
             match refusal {
                 Refusal::NoRecipients => assert!(model.recipients.is_empty()),
-                Refusal::MessageTooLong => assert!(model.body.len() > MESSAGE_BYTES),
+                Refusal::MessageTooLarge => assert!(model.body.len() > MESSAGE_BYTES),
                 other => panic!("a whole message always fits, but: {other:?}"),
             }
             assert_eq!(self.store.recent_end(), before, "to all or to none");

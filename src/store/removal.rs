@@ -101,7 +101,7 @@ impl Store {
             let slot = self.slot(index);
             let arenas =
                 slot.arenas() + StorePool::arenas_for(&slot.log, record_bytes) + body_arenas;
-            let fits = slot.messages < self.capacity.messages_per_mailbox
+            let fits = slot.messages < self.capacity.mailbox_messages_max
                 && arenas <= self.capacity.mailbox_arenas_max;
             if fits || slot.messages == 0 {
                 return;
