@@ -15,7 +15,7 @@ pub const LINE_BYTES_MAX: usize = 1024;
 /// The longest path (RFC 5321 section 4.5.3.1.3), brackets included.
 pub const PATH_BYTES_MAX: usize = 256;
 /// The longest address literal (RFC 5321 section 4.1.3) that is looked at. The longest that means
-/// an address, `[IPv6:` and eight groups, has 47 bytes.
+/// an address, IPv6 with its end in the manner of IPv4, has 52 bytes.
 pub const LITERAL_BYTES_MAX: usize = 64;
 /// The longest name that a client may call itself in HELO or EHLO (RFC 5321 section 4.5.3.1.2).
 pub const HELO_BYTES_MAX: usize = 255;
@@ -109,9 +109,9 @@ pub const MIME_PARTS_MAX: usize = 512;
 /// The most bytes of a part's Content-Type or Content-Disposition that are decoded; a message has
 /// two of them in each of up to [`MIME_PARTS_MAX`] parts, and a long one costs the square.
 pub const MIME_FIELD_BYTES_MAX: usize = 2 * KIB;
-/// The longest boundary that is believed. RFC 2046 section 5.1.1 allows 70; some senders do not care.
+/// The longest boundary that is believed. RFC 2046 section 5.1.1 allows 70; some senders do not
+/// care.
 pub const MIME_BOUNDARY_BYTES_MAX: usize = 200;
-
 /// The longest file name that an attachment is offered under, in characters; file systems have room
 /// for 255 bytes, which may be four to a character.
 pub const MIME_FILE_NAME_CHARACTERS_MAX: usize = 100;
