@@ -99,8 +99,11 @@ impl Store {
 
     /// The same, but at most the first `most` bytes.
     pub fn read_body_start(&self, message: &Message, most: usize, into: &mut Vec<u8>) {
+        let bytes = message.body_bytes.min(most);
         into.clear();
-        for slice in self.pool.slices(message.body, message.body_bytes.min(most)) {
+        // At once, or it would be grown by doubling, to up to twice as much.
+        into.reserve_exact(bytes);
+        for slice in self.pool.slices(message.body, bytes) {
             into.extend_from_slice(slice);
         }
     }
