@@ -4,8 +4,9 @@
 //! A house of six floors; a file imports only from lower ones (`tests/floors.rs` holds the table):
 //!
 //! ```text
-//! floor 5  main  server  config       what the operator chose; start, wiring, signals, drain
+//! floor 5  main  server               start, wire the parts together, plan, signals, drain
 //! floor 4  net                        the reactor: poll, slab, accept, timers, spill
+//!          config                     what the operator chose
 //! floor 3  smtp::session  http        conversations: no socket, no clock
 //! floor 2  store                      the pool of arenas, mailbox logs, drafts, directory
 //! floor 1  smtp::{line,command,       bytes in, values out
