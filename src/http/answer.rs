@@ -196,7 +196,7 @@ impl Errand<'_, '_, '_> {
 
     fn purge(&mut self, name: &MailboxName) {
         if let Some(mailbox) = self.desk.store.find(name) {
-            self.desk.store.purge(mailbox);
+            self.desk.store.purge(mailbox, self.now);
         }
     }
 

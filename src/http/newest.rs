@@ -35,6 +35,6 @@ impl Newest {
                 (message, Summary::of_beginning(beginning, &envelope))
             })
             .collect();
-        Self { listed, held, lost: desk.store.lost(mailbox) }
+        Self { listed, held, lost: desk.store.lost(mailbox, now) }
     }
 }

@@ -50,10 +50,12 @@ impl World {
     }
 
     fn deliver(&mut self, forward_paths: &[&str], message: &str) -> MessageId {
-        let mut draft = self.store.open(b"alice@s.example").expect("a draft");
+        let mut draft = self.store.open(b"alice@s.example", self.now).expect("a draft");
         for path in forward_paths {
             let name = MailboxName::of(path.as_bytes(), Naming::Local).expect("a name");
-            self.store.add_recipient(&mut draft, path.as_bytes(), &name).expect("a recipient");
+            self.store
+                .add_recipient(&mut draft, path.as_bytes(), &name, self.now)
+                .expect("a recipient");
         }
         let client = Client {
             helo: b"there.example",

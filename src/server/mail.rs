@@ -24,17 +24,17 @@ impl World for MailRoom<'_> {
     type Id = MessageId;
 
     fn open(&mut self, mail: &Mail<'_>) -> Result<Draft, Refusal> {
-        self.store.open(mail.reverse_path.text().as_bytes()).map_err(reason)
+        self.store.open(mail.reverse_path.text().as_bytes(), self.now).map_err(reason)
     }
 
     fn recipient(&mut self, draft: &mut Draft, path: &Address<'_>) -> Result<(), Refusal> {
         let text = path.text().as_bytes();
         let name = MailboxName::of(text, self.naming).ok_or(Refusal::NameNotAllowed)?;
-        self.store.add_recipient(draft, text, &name).map_err(reason)
+        self.store.add_recipient(draft, text, &name, self.now).map_err(reason)
     }
 
     fn append(&mut self, draft: &mut Draft, bytes: &[u8]) -> Result<(), Refusal> {
-        self.store.append(draft, bytes).map_err(reason)
+        self.store.append(draft, bytes, self.now).map_err(reason)
     }
 
     fn commit(

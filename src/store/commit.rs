@@ -46,14 +46,14 @@ impl Store {
         self.read_draft_envelope(&draft);
         // Freed first, so that what is written next lands in an arena that is still warm.
         self.pool.free(draft.envelope);
-        let copies = self.resolve_targets();
+        let copies = self.resolve_targets(now);
         let body_bytes = draft.body_bytes + rest_bytes;
         let body = if draft.body.is_empty() && body_bytes <= BODY_INLINE_BYTES_MAX {
             Body::Inline(rest)
         } else {
             let wanted = BodyHeader::arenas_for(&draft.body, rest_bytes);
             if let Err(refusal) =
-                self.make_room(wanted).and_then(|()| self.append_body(&mut draft, rest))
+                self.make_room(wanted, now).and_then(|()| self.append_body(&mut draft, rest))
             {
                 self.pool.free(draft.body);
                 return Err(refusal);
@@ -97,7 +97,7 @@ impl Store {
     }
 
     /// Finds or makes the mailbox of each recipient, and says how many different ones there are.
-    fn resolve_targets(&mut self) -> u32 {
+    fn resolve_targets(&mut self, now: Now) -> u32 {
         self.targets.clear();
         let mut copies = 0;
         // Behind the reverse-path: a forward-path, a name, a forward-path, a name ...
@@ -106,7 +106,7 @@ impl Store {
             let mut strings = Strings(self.draft_envelope.get(at..).unwrap_or_default());
             let (Some(forward_path), Some(name)) = (strings.next(), strings.next()) else { break };
             at += forward_path.len() + name.len() + 2 * size_of::<u16>();
-            let index = self.find_or_create(&MailboxName::from_stored(name));
+            let index = self.find_or_create(&MailboxName::from_stored(name), now);
             let slot = self.slot_mut(index);
             copies += 1 - slot.pinned;
             slot.pinned = 1;
@@ -118,7 +118,7 @@ impl Store {
         copies
     }
 
-    fn find_or_create(&mut self, name: &MailboxName) -> u32 {
+    fn find_or_create(&mut self, name: &MailboxName, now: Now) -> u32 {
         if let Some(index) = self.directory.find(slots(&self.pool), name) {
             return index;
         }
@@ -129,7 +129,7 @@ impl Store {
             // There are at least as many slots as a message may have recipients, so one is not
             // pinned; and with no empty one to reuse, that one has mail.
             if let Some(oldest) = self.directory.oldest_stocked_unpinned(slots(&self.pool)) {
-                self.remove_all(oldest, Cause::MemoryFull);
+                self.remove_all(oldest, Cause::MemoryFull, now);
             }
         }
     }
@@ -153,8 +153,8 @@ impl Store {
             Body::Shared(chain) => (&[][..], chain.head(), chain.arenas()),
         };
         let header = Header::new(id.sequence, now, client, &self.envelope, body_bytes, body_head);
-        self.make_room_in_mailbox(index, header.record_bytes as usize, body_arenas);
-        self.make_room(RECORD_ARENAS_MAX as u32)?;
+        self.make_room_in_mailbox(index, header.record_bytes as usize, body_arenas, now);
+        self.make_room(RECORD_ARENAS_MAX as u32, now)?;
 
         // Only now: making room may have taken this mailbox's own oldest mail.
         let slot = *self.slot(index);

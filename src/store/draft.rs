@@ -5,6 +5,7 @@ use super::name::MailboxName;
 use super::pool::Chain;
 use super::record::{BODY_HEADER_BYTES, BodyHeader, push_string};
 use super::{Refusal, Store, StorePool};
+use crate::clock::Now;
 use crate::limits::PATH_BYTES_MAX;
 
 /// An open draft: its envelope and what has come of the message so far.
@@ -47,12 +48,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::DraftsFull`].
-    pub fn open(&mut self, reverse_path: &[u8]) -> Result<Draft, Refusal> {
+    pub fn open(&mut self, reverse_path: &[u8], now: Now) -> Result<Draft, Refusal> {
         let mut draft =
             Draft { envelope: Chain::EMPTY, body: Chain::EMPTY, body_bytes: 0, recipients: 0 };
         self.draft_envelope.clear();
         push_string(&mut self.draft_envelope, cut(reverse_path));
-        self.keep_envelope(&mut draft)?;
+        self.keep_envelope(&mut draft, now)?;
         Ok(draft)
     }
 
@@ -66,6 +67,7 @@ impl Store {
         draft: &mut Draft,
         forward_path: &[u8],
         mailbox: &MailboxName,
+        now: Now,
     ) -> Result<(), Refusal> {
         if draft.recipients >= self.capacity.recipients_max() {
             return Err(Refusal::TooManyRecipients);
@@ -73,7 +75,7 @@ impl Store {
         self.draft_envelope.clear();
         push_string(&mut self.draft_envelope, cut(forward_path));
         push_string(&mut self.draft_envelope, mailbox.as_bytes());
-        self.keep_envelope(draft)?;
+        self.keep_envelope(draft, now)?;
         draft.recipients += 1;
         Ok(())
     }
@@ -82,12 +84,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Refusal::MessageTooLarge`] or [`Refusal::DraftsFull`]; the draft stays as it was.
-    pub fn append(&mut self, draft: &mut Draft, bytes: &[u8]) -> Result<(), Refusal> {
+    pub fn append(&mut self, draft: &mut Draft, bytes: &[u8], now: Now) -> Result<(), Refusal> {
         if bytes.len() > self.capacity.message_bytes_max.saturating_sub(draft.body_bytes) {
             return Err(Refusal::MessageTooLarge);
         }
         let before = draft.body.arenas();
-        self.reserve_draft(BodyHeader::arenas_for(&draft.body, bytes.len()))?;
+        self.reserve_draft(BodyHeader::arenas_for(&draft.body, bytes.len()), now)?;
         self.append_body(draft, &[bytes])?;
         self.figures.arenas_drafts += draft.body.arenas() - before;
         Ok(())
@@ -119,9 +121,9 @@ impl Store {
     }
 
     /// Puts what stands in `self.draft_envelope` behind the draft's envelope.
-    fn keep_envelope(&mut self, draft: &mut Draft) -> Result<(), Refusal> {
+    fn keep_envelope(&mut self, draft: &mut Draft, now: Now) -> Result<(), Refusal> {
         let before = draft.envelope.arenas();
-        self.reserve_draft(StorePool::arenas_for(&draft.envelope, self.draft_envelope.len()))?;
+        self.reserve_draft(StorePool::arenas_for(&draft.envelope, self.draft_envelope.len()), now)?;
         self.pool
             .append(&mut draft.envelope, &self.draft_envelope)
             .map_err(|_| Refusal::DraftsFull)?;
@@ -130,11 +132,11 @@ impl Store {
     }
 
     /// Makes sure that a draft can have so many arenas more, within the drafts' share.
-    fn reserve_draft(&mut self, wanted: u32) -> Result<(), Refusal> {
+    fn reserve_draft(&mut self, wanted: u32, now: Now) -> Result<(), Refusal> {
         if wanted > self.capacity.draft_arenas_max - self.figures.arenas_drafts {
             return Err(Refusal::DraftsFull);
         }
-        self.make_room(wanted)
+        self.make_room(wanted, now)
     }
 }
 

@@ -45,6 +45,8 @@ struct Sent {
     at_ms: u64,
     seen: bool,
     deleted: bool,
+    /// It was missing before its time-to-live was over.
+    gone_young: bool,
 }
 
 #[derive(Debug, Default)]
@@ -144,21 +146,30 @@ impl World {
                 assert!(!stocked || other >= *last_mail, "{name} had gone longer without mail");
             }
         }
+        self.note_gone();
         self.check();
+    }
+
+    fn note_gone(&mut self) {
+        let live = self.live();
+        for (at, sent) in self.sent.iter_mut().enumerate() {
+            let young = self.now.monotonic_ms < sent.at_ms + TTL_MS;
+            sent.gone_young |= young && !live.contains(&at);
+        }
     }
 
     /// When a mailbox last had mail, as a number over all mail, and how much memory took of it.
     fn last_mail_and_evicted(&self, name: &str) -> Option<(u64, u64)> {
         let mailbox = self.store.find(&mailbox_name(name))?;
         let last = self.sent.iter().rposition(|sent| sent.name == name)? as u64;
-        Some((last, self.store.lost(mailbox).memory_full))
+        Some((last, self.store.lost(mailbox, self.now).memory_full))
     }
 
     fn step(&mut self, step: Step) {
         match step {
             Step::Open(at) => {
                 if self.drafts[at].draft.is_none() {
-                    self.drafts[at].draft = self.store.open(b"from@example.com").ok();
+                    self.drafts[at].draft = self.store.open(b"from@example.com", self.now).ok();
                 }
             }
             Step::Recipient(at, name) => self.recipient(at, NAMES[name]),
@@ -166,7 +177,7 @@ impl World {
                 let bytes = self.bytes(length);
                 let model = &mut self.drafts[at];
                 let Some(draft) = &mut model.draft else { return };
-                match self.store.append(draft, &bytes) {
+                match self.store.append(draft, &bytes, self.now) {
                     Ok(()) => model.body.extend(bytes),
                     Err(refusal) => assert!(
                         refusal == Refusal::DraftsFull || model.body.len() + length > MESSAGE_BYTES
@@ -195,7 +206,7 @@ impl World {
             }
             Step::Purge(name) => {
                 if let Some(mailbox) = self.store.find(&mailbox_name(NAMES[name])) {
-                    self.store.purge(mailbox);
+                    self.store.purge(mailbox, self.now);
                     assert_eq!(self.store.messages(mailbox, self.now).count(), 0);
                 }
             }
@@ -216,7 +227,7 @@ impl World {
         let model = &mut self.drafts[at];
         let Some(draft) = &mut model.draft else { return };
         let path = format!("{name}@{}.example", model.recipients.len());
-        match self.store.add_recipient(draft, path.as_bytes(), &mailbox_name(name)) {
+        match self.store.add_recipient(draft, path.as_bytes(), &mailbox_name(name), self.now) {
             Ok(()) => model.recipients.push(name),
             Err(Refusal::TooManyRecipients) => {
                 assert_eq!(model.recipients.len(), MAILBOXES as usize);
@@ -270,6 +281,7 @@ impl World {
                 at_ms: self.now.monotonic_ms,
                 seen: false,
                 deleted: false,
+                gone_young: false,
             });
             let mailbox = self.store.find(&mailbox_name(name)).unwrap();
             let latest = self.store.latest(mailbox, self.now).unwrap();
@@ -377,6 +389,20 @@ impl World {
         assert!(drafts <= store.capacity.draft_arenas_max, "drafts keep to their share");
         assert_eq!(owned + drafts + figures.arenas_free, figures.arenas, "every arena, once");
         assert_eq!(figures.messages, messages);
+        for name in NAMES {
+            let Some(mailbox) = store.find(&mailbox_name(name)) else { continue };
+            let lost = store.lost(mailbox, self.now);
+            let of_this = |sent: &&Sent| {
+                sent.id.slot == mailbox.slot && sent.id.generation == mailbox.generation
+            };
+            let sent = self.sent.iter().filter(of_this).count() as u64;
+            let there = store.messages(mailbox, self.now).count() as u64;
+            assert_eq!(sent, there + lost.total(), "what cannot be read is counted, swept or not");
+            let expired =
+                |sent: &&Sent| !sent.gone_young && self.now.monotonic_ms >= sent.at_ms + TTL_MS;
+            let expired = self.sent.iter().filter(of_this).filter(expired).count() as u64;
+            assert_eq!(lost.expired, expired, "what went for its age, and nothing else");
+        }
         assert_eq!(figures.mailboxes, stocked);
         assert_eq!(figures.committed, messages + figures.lost.total(), "no removal is silent");
     }

@@ -12,7 +12,7 @@ use crate::clock::Now;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mailbox {
     pub(super) slot: u32,
-    generation: u32,
+    pub(super) generation: u32,
 }
 
 /// Why a message is not there.
@@ -116,10 +116,16 @@ impl Store {
         Envelope::decode(&envelope)
     }
 
-    /// What a mailbox has lost.
+    /// What a mailbox has lost, with what has expired and is only still to be swept.
     #[must_use]
-    pub fn lost(&self, mailbox: Mailbox) -> Lost {
-        self.mailbox_slot(mailbox).map(|slot| slot.lost).unwrap_or_default()
+    pub fn lost(&self, mailbox: Mailbox, now: Now) -> Lost {
+        let mut lost = self.mailbox_slot(mailbox).map(|slot| slot.lost).unwrap_or_default();
+        lost.expired += self
+            .headers(mailbox)
+            .take_while(|(_, header)| self.has_expired(header, now))
+            .filter(|(_, header)| !header.is(DELETED))
+            .count() as u64;
+        lost
     }
 
     /// The newest messages over all mailboxes from the `from`th since start on, as far as they are

@@ -26,7 +26,7 @@ impl Store {
         let message = self.message(mailbox, id, now)?;
         let header: Header = self.pool.read_value(message.record).0;
         if message.record == self.slot(id.slot).log.start() {
-            self.remove_oldest(id.slot, Cause::Deleted);
+            self.remove_oldest(id.slot, Cause::Deleted, now);
             return Ok(());
         }
         self.release_body(id.slot, &header);
@@ -36,12 +36,11 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes all messages of a mailbox, and says how many there were.
-    pub fn purge(&mut self, mailbox: Mailbox) -> u32 {
-        let Some(slot) = self.mailbox_slot(mailbox) else { return 0 };
-        let messages = slot.messages;
-        self.remove_all(mailbox.slot, Cause::Deleted);
-        messages
+    /// Deletes all messages of a mailbox.
+    pub fn purge(&mut self, mailbox: Mailbox, now: Now) {
+        if self.mailbox_slot(mailbox).is_some() {
+            self.remove_all(mailbox.slot, Cause::Deleted, now);
+        }
     }
 
     /// Says whether somebody has opened a message.
@@ -69,7 +68,7 @@ impl Store {
             while self.slot(self.swept).messages > 0
                 && self.has_expired(&self.oldest(self.swept), now)
             {
-                self.remove_oldest(self.swept, Cause::Expired);
+                self.remove_oldest(self.swept, Cause::Expired, now);
             }
         }
     }
@@ -82,10 +81,10 @@ impl Store {
 
     /// Evicts until so many arenas are free: from the mailbox that has gone longest without mail,
     /// its oldest message first.
-    pub(super) fn make_room(&mut self, arenas: u32) -> Result<(), Refusal> {
+    pub(super) fn make_room(&mut self, arenas: u32, now: Now) -> Result<(), Refusal> {
         while self.pool.free_arenas() < arenas {
             let oldest = self.directory.oldest_stocked().ok_or(Refusal::DraftsFull)?;
-            self.remove_oldest(oldest, Cause::MemoryFull);
+            self.remove_oldest(oldest, Cause::MemoryFull, now);
         }
         Ok(())
     }
@@ -96,6 +95,7 @@ impl Store {
         index: u32,
         record_bytes: usize,
         body_arenas: u32,
+        now: Now,
     ) {
         loop {
             let slot = self.slot(index);
@@ -106,20 +106,22 @@ impl Store {
             if fits || slot.messages == 0 {
                 return;
             }
-            self.remove_oldest(index, Cause::MailboxFull);
+            self.remove_oldest(index, Cause::MailboxFull, now);
         }
     }
 
-    pub(super) fn remove_all(&mut self, index: u32, cause: Cause) {
+    pub(super) fn remove_all(&mut self, index: u32, cause: Cause, now: Now) {
         while self.slot(index).messages > 0 {
-            self.remove_oldest(index, cause);
+            self.remove_oldest(index, cause, now);
         }
     }
 
     /// Removes the oldest message of a mailbox that has mail, and the records behind it that only
-    /// waited for it to go.
-    fn remove_oldest(&mut self, index: u32, cause: Cause) {
+    /// waited for it to go. Whatever it had to go for, one that had expired before is counted so.
+    fn remove_oldest(&mut self, index: u32, cause: Cause, now: Now) {
         let header = self.oldest(index);
+        let cause = if self.has_expired(&header, now) { Cause::Expired } else { cause };
+
         self.release_body(index, &header);
         self.slot_mut(index).messages -= 1;
         self.count_lost(index, cause);
