@@ -19,6 +19,9 @@ pub enum Then {
     /// Its output sent, and after that the rest of its input again: the output was full, or holds
     /// something that has to leave first.
     Flush,
+    /// The same, but not before the others have had their turn: what it did, or would have to do
+    /// next, takes long.
+    Yield,
     /// To close, when its output has been sent. The rest of the input is of no matter.
     Close,
 }

@@ -25,7 +25,8 @@ const CLOSING: &[u8] = b"closing\n";
 const FULL: &[u8] = b"full\n";
 
 /// Echoes what it gets, in whole lines only if it is told so. In whole lines, `#N` asks for `N`
-/// bytes that the protocol holds itself, and `!N` for the same and the end. Otherwise `!` is echoed
+/// bytes that the protocol holds itself, and `!N` for the same and the end; a line that begins with
+/// `~` takes long, so that a turn does one of them, whoever sent it. Otherwise `!` is echoed
 /// and closes, whatever comes after it.
 #[derive(Debug)]
 struct Echo {
@@ -37,6 +38,7 @@ struct Echo {
     most: usize,
     ticks: usize,
     draining: bool,
+    long_lines_in_turn: usize,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,7 @@ impl Echo {
             most: 0,
             ticks: 0,
             draining: false,
+            long_lines_in_turn: 0,
         }
     }
 
@@ -102,10 +105,18 @@ impl Protocol for Echo {
         let mut consumed = 0;
         while let Some(end) = input[consumed..].iter().position(|&byte| byte == b'\n') {
             let line = &input[consumed..=consumed + end];
+            let takes_long = line.starts_with(b"~");
+            if takes_long && self.long_lines_in_turn > 0 {
+                return Progress { consumed, then: Then::Yield };
+            }
             if output.push(line).is_err() {
                 return Progress { consumed, then: Then::Flush };
             }
             consumed += line.len();
+            if takes_long {
+                self.long_lines_in_turn += 1;
+                return Progress { consumed, then: Then::Yield };
+            }
             if let [letter @ (b'#' | b'!'), bytes @ ..] = line {
                 let bytes = std::str::from_utf8(bytes).unwrap().trim().parse().unwrap();
                 (talk.held, talk.held_sent) = (pattern(bytes), 0);
@@ -146,6 +157,10 @@ impl Protocol for Echo {
         }
         output.push(CLOSING).unwrap();
         Then::Close
+    }
+
+    fn turn_begins(&mut self) {
+        self.long_lines_in_turn = 0;
     }
 
     fn tick(&mut self, _: Now) {
@@ -298,6 +313,23 @@ fn write_in_background(
             client.shutdown(how).unwrap();
         }
     })
+}
+
+#[test]
+fn what_takes_long_is_done_a_turn_at_a_time_and_all_of_it() {
+    let server = Server::start(Echo::in_whole_lines());
+    let lines: Vec<u8> = (0..60).flat_map(|number| format!("~{number}\n").into_bytes()).collect();
+    let mut clients: Vec<TcpStream> = (0..5).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.write_all(&lines).unwrap();
+    }
+    let mut quick = server.connect();
+    quick.write_all(b"quick\n").unwrap();
+    expect(&mut quick, b"quick\n");
+    for client in &mut clients {
+        expect(client, &lines);
+    }
+    server.stop();
 }
 
 #[test]

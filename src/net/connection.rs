@@ -294,9 +294,9 @@ impl<C> Slot<C> {
                 (Then::Flush, Sent::All) if start == filled => return Ok(start),
                 (Then::Flush, Sent::All) if is_stuck => return Err(self.finish(true)),
                 (Then::Flush, Sent::All) if *budget > 0 => {}
-                (Then::Flush, Sent::All) => {
+                (Then::Flush | Then::Yield, Sent::All) => {
                     // Others come first. Resuming to send nothing is how the rest is seen then.
-                    self.sending = true;
+                    self.sending = start < filled;
                     return Err(self.keep_input(space, start..filled));
                 }
                 (Then::Close, Sent::All) => return Err(self.finish(start < filled)),
@@ -304,7 +304,7 @@ impl<C> Slot<C> {
                     self.stage = Stage::Closing;
                     return Err(After::Stay);
                 }
-                (Then::Continue | Then::Flush, Sent::Part) => {
+                (Then::Continue | Then::Flush | Then::Yield, Sent::Part) => {
                     return Err(self.keep_input(space, start..filled));
                 }
             }

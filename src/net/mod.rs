@@ -101,6 +101,9 @@ pub trait Protocol {
         Then::Close
     }
 
+    /// A turn of the loop begins: what the protocol counts by turns starts again.
+    fn turn_begins(&mut self) {}
+
     /// Comes about every [`PROTOCOL_TICK_MS`](crate::limits::PROTOCOL_TICK_MS), for sweeps.
     fn tick(&mut self, _now: Now) {}
 }

@@ -157,6 +157,7 @@ impl<P: Protocol> Reactor<P> {
         self.sleep()?;
         self.now = self.clock.now();
         let turn = self.note_events();
+        protocol.turn_begins();
         self.run_queue(protocol);
         self.accept(protocol);
         self.fire_timers(protocol);
