@@ -165,17 +165,22 @@ pub const MAILBOXES_DEFAULT: u32 = 65_536;
 /// The most that `--mailboxes` may be: the directory has twice as many buckets, and a hash of 32
 /// bits has to get to each.
 pub const MAILBOXES_MAX: u32 = 1 << 30;
-/// `--mailbox-size` unless set: two of the longest messages.
-pub const MAILBOX_BYTES_DEFAULT: usize = 8 * MIB;
+/// `--mailbox-size` unless set: four messages of the default's longest.
+pub const MAILBOX_BYTES_DEFAULT: usize = 16 * MIB;
 /// `--messages-per-mailbox` unless set.
 pub const MAILBOX_MESSAGES_DEFAULT: u32 = 1000;
 /// `--message-size` unless set.
 pub const MESSAGE_BYTES_DEFAULT: usize = 4 * MIB;
+/// `--message-size` unless set is never less, however small the pool: a pool that is too small says
+/// so, rather than take no real mail.
+pub const MESSAGE_BYTES_DEFAULT_MIN: usize = 16 * KIB;
+/// How often the advice about too small a `--memory` is tried out before it is given.
+pub const ADVICE_ROUNDS_MAX: usize = 32;
 /// In a smaller `--memory` the default of `--mailboxes` is smaller too: their table takes at most
 /// one part in so many of it.
 pub const TABLE_SHARE: usize = 8;
 /// The same for `--mailbox-size`.
-pub const MAILBOX_SHARE: usize = 32;
+pub const MAILBOX_SHARE: usize = 16;
 /// The same for `--message-size`.
 pub const MESSAGE_SHARE: usize = 64;
 /// `--ttl` unless set, in milliseconds: 24 hours.

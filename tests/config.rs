@@ -136,7 +136,7 @@ const CASES: [Case; 12] = [
     case("mailboxes", Some("65536"), ["1", "2", "3"], ["1", "2", "3"]),
     case(
         "mailbox-size",
-        Some(r#""8MiB""#),
+        Some(r#""16MiB""#),
         [r#""9MiB""#, "10MiB", "11MiB"],
         [r#""9MiB""#, r#""10MiB""#, r#""11MiB""#],
     ),

@@ -73,9 +73,9 @@ pub struct Keys {
     #[arg(verbatim_doc_comment, long, value_name = "COUNT", value_parser = count, help_heading = MEMORY)]
     pub mailboxes: Option<u32>,
 
-    /// What one mailbox keeps; its oldest mail gives way. [default: 8MiB]
+    /// What one mailbox keeps; its oldest mail gives way. [default: 16MiB]
     ///
-    /// Less by default in a smaller --memory: a 32nd of it, or two of the longest messages.
+    /// Less by default in a smaller --memory: a 16th of it, or three of the longest messages.
     #[arg(verbatim_doc_comment, long, value_name = "SIZE", help_heading = MEMORY)]
     pub mailbox_size: Option<Size>,
 

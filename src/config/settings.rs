@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use super::{Impossible, Keys, Machine, Size, TimeToLive};
 use crate::limits::{
-    ARENA_BYTES, CONNECTIONS_DEFAULT, KIB, LISTENERS_MAX, MAILBOX_BYTES_DEFAULT,
+    ADVICE_ROUNDS_MAX, ARENA_BYTES, CONNECTIONS_DEFAULT, KIB, LISTENERS_MAX, MAILBOX_BYTES_DEFAULT,
     MAILBOX_MESSAGES_DEFAULT, MAILBOX_SHARE, MAILBOXES_DEFAULT, MAILBOXES_MAX,
-    MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, MESSAGE_BYTES_DEFAULT, MESSAGE_SHARE, TABLE_SHARE,
-    TTL_MS_DEFAULT,
+    MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_DEFAULT_MIN,
+    MESSAGE_SHARE, TABLE_SHARE, TTL_MS_DEFAULT,
 };
 use crate::smtp::hostname::Hostname;
 use crate::smtp::session::Policy;
@@ -51,16 +51,37 @@ impl Settings {
     /// # Errors
     /// It is not.
     pub fn resolve(keys: Keys, machine: &Machine) -> Result<Self, Impossible> {
+        let mut resolved = Self::resolve_once(keys.clone(), machine);
+        // More memory brings larger defaults, which need more in turn: what is advised suffices for
+        // those too. Each round needs a fraction of what the last one did.
+        let mut asked = keys;
+        for _ in 0..ADVICE_ROUNDS_MAX {
+            let Err(Impossible::MemoryTooSmall { needed, .. }) = &resolved else { break };
+            asked.memory = Some(*needed);
+            match Self::resolve_once(asked.clone(), machine) {
+                Err(Impossible::MemoryTooSmall { needed: more, .. }) => {
+                    if let Err(Impossible::MemoryTooSmall { needed, .. }) = &mut resolved {
+                        *needed = more;
+                    }
+                }
+                _ => break,
+            }
+        }
+        resolved
+    }
+
+    fn resolve_once(keys: Keys, machine: &Machine) -> Result<Self, Impossible> {
         let local = |port| vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))];
         let bytes = |size: Option<Size>, default| size.map_or(default, |size: Size| size.0);
-        // What is not said fits what is: a small pool holds small things, and a mailbox two of the
-        // longest messages.
+        // What is not said fits what is: a small pool holds small things, and a mailbox more
+        // than one of the longest messages.
         let memory_bytes = bytes(keys.memory, MEMORY_BYTES_DEFAULT);
-        let message_bytes_max =
-            bytes(keys.message_size, MESSAGE_BYTES_DEFAULT.min(share(memory_bytes, MESSAGE_SHARE)));
+        let message_bytes = share(memory_bytes, MESSAGE_SHARE)
+            .clamp(MESSAGE_BYTES_DEFAULT_MIN, MESSAGE_BYTES_DEFAULT);
+        let message_bytes_max = bytes(keys.message_size, message_bytes);
         let mailbox_bytes = MAILBOX_BYTES_DEFAULT.min(share(memory_bytes, MAILBOX_SHARE));
         let mailbox_bytes_max =
-            bytes(keys.mailbox_size, mailbox_bytes.max(message_bytes_max.saturating_mul(2)));
+            bytes(keys.mailbox_size, mailbox_bytes.max(message_bytes_max.saturating_mul(3)));
         let mailboxes = u32::try_from(memory_bytes / TABLE_SHARE / SLOT_BYTES).unwrap_or(u32::MAX);
         let settings = Self {
             smtp: keys.smtp.unwrap_or_else(|| local(1025)),
@@ -271,6 +292,18 @@ mod tests {
         fn what_is_not_said_fits_any_pool(memory in 2 * MIB..1 << 40) {
             let keys = Keys { memory: Some(Size(memory)), ..Keys::default() };
             prop_assert!(Settings::resolve(keys, &machine(65_536)).is_ok());
+        }
+
+        #[test]
+        fn the_memory_that_is_advised_suffices(memory in 1_usize..2 * MIB) {
+            let keys = |memory| Keys { memory: Some(memory), ..Keys::default() };
+            match Settings::resolve(keys(Size(memory)), &machine(65_536)) {
+                Ok(_) => {}
+                Err(Impossible::MemoryTooSmall { needed, .. }) => {
+                    prop_assert!(Settings::resolve(keys(needed), &machine(65_536)).is_ok());
+                }
+                Err(other) => prop_assert!(false, "{other}"),
+            }
         }
 
         #[test]

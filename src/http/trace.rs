@@ -75,10 +75,13 @@ fn domain(bytes: &[u8]) -> String {
     })
 }
 
-/// A path: printable, and without the brackets that stand around it. Those are lawful inside a
-/// quoted local-part, but no reader of these lines parses quotes well enough to be trusted with them.
+/// A path: printable, and without the brackets that stand around it but in a quoted local-part,
+/// where they are lawful and mean nothing.
 fn path(bytes: &[u8]) -> String {
-    clean(bytes, |character| !character.is_control() && !matches!(character, '<' | '>'))
+    let is_quoted = bytes.starts_with(b"\"");
+    clean(bytes, |character| {
+        !character.is_control() && (is_quoted || !matches!(character, '<' | '>'))
+    })
 }
 
 fn clean(bytes: &[u8], keeps: impl Fn(char) -> bool) -> String {
@@ -150,7 +153,8 @@ mod tests {
         let text = lines(b"a\r\nX: y", b"a\rb@c\n\nbody", &[b"\"<x>\"@d\0\r\n.\r\n".to_vec()]);
         assert!(text.contains("from a??X:?y ("), "{text}");
         assert!(text.contains("<a?b@c??body>"), "{text}");
-        assert!(text.contains("Delivered-To: \"?x?\"@d???.??\r\n"), "{text}");
+        // Lawful in quotes, and only there.
+        assert!(text.contains("Delivered-To: \"<x>\"@d???.??\r\n"), "{text}");
     }
 
     proptest! {

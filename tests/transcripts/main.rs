@@ -71,7 +71,7 @@ impl Line {
                     assert!(self.kept.len() < LINE_BYTES_MAX, "more is kept than a line");
                     return;
                 }
-                Then::Flush => {}
+                Then::Flush | Then::Yield => {}
                 Then::Close => self.closed = true,
             }
         }
