@@ -54,8 +54,13 @@ const _: () = assert!(REPLY_BYTES_MAX >= HOSTNAME_BYTES_MAX + 192);
 /// The most HTTP connections at once, however many connections there may be in all: readers do not
 /// keep mail out.
 pub const HTTP_CONNECTIONS_MAX: u64 = 1024;
+/// Mail leaves this many of `--connections` to HTTP, or an eighth of them if that is less: however
+/// many clients bring mail, a monitor gets in.
+pub const HTTP_CONNECTIONS_RESERVED: u64 = 64;
 /// How long an HTTP connection may be silent, within a request or between two, in milliseconds.
 pub const HTTP_IDLE_MS: u64 = 60 * 1000;
+/// How long a reader may take nothing of a response that it is owed, in milliseconds.
+pub const HTTP_STALL_MS: u64 = 10 * 1000;
 /// The longest head of a request, its request line and blank line included.
 pub const HTTP_HEAD_BYTES_MAX: usize = 8 * KIB;
 /// The longest request target. A path holds one mailbox name (a path of SMTP, percent-encoded at

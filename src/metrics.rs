@@ -33,6 +33,8 @@ pub struct Metrics {
     pub smtp_connections: u64,
     /// SMTP sessions that are open.
     pub smtp_connections_open: u64,
+    /// SMTP connections that were refused because there were too many.
+    pub smtp_connections_refused: u64,
     /// SMTP sessions that were closed because their peer said nothing for too long.
     pub smtp_timeouts: u64,
     /// Messages that were acknowledged, each once, whoever it was for.
@@ -71,16 +73,17 @@ impl Metrics {
             Sample::gauge("mailfly_connections_open", "Connections that are open.", value)
                 .labelled("service", service)
         };
+        let connections_refused = |service, value| {
+            let help = "Connections that were refused because there were too many.";
+            Sample::counter("mailfly_connections_refused", help, value).labelled("service", service)
+        };
         vec![
             connections("smtp", self.smtp_connections),
             connections("http", self.http_connections),
             open("smtp", self.smtp_connections_open),
             open("http", self.http_connections_open),
-            Sample::counter(
-                "mailfly_http_connections_refused",
-                "HTTP connections that were refused because there were too many.",
-                self.http_connections_refused,
-            ),
+            connections_refused("smtp", self.smtp_connections_refused),
+            connections_refused("http", self.http_connections_refused),
             Sample::counter(
                 "mailfly_smtp_timeouts",
                 "Sessions that were closed because their peer said nothing for too long.",

@@ -185,3 +185,23 @@ fn when_the_drafts_are_full_452_is_said_at_the_true_end_and_the_session_goes_on_
     chunked.expect("250 2.0.0 Ok");
     assert_eq!(browser.ids("chunked"), [""; 0]);
 }
+
+#[test]
+fn clients_past_the_cap_are_told_so_and_a_monitor_still_gets_in() {
+    let daemon = Daemon::start(&["--memory", "4MiB", "--connections", "40"]);
+    let mut browser = Browser::connect(daemon.http);
+    // Five are left to HTTP.
+    let mut clients: Vec<Client> = (0..35).map(|_| Client::introduced(daemon.smtp)).collect();
+    let mut refused = Client::connect(daemon.smtp);
+    let reply = refused.expect("421 4.3.2");
+    assert!(reply.ends_with("Too many connections"), "{reply}");
+    refused.end();
+    assert_eq!(browser.get("/readyz").status, 200);
+    assert_eq!(Browser::connect(daemon.http).get("/livez").status, 200);
+    assert_eq!(browser.metric("mailfly_connections_refused_total{service=\"smtp\"}"), 1);
+    let mut leaves = clients.swap_remove(0);
+    leaves.send(b"QUIT\r\n");
+    leaves.expect("221");
+    leaves.end();
+    Client::introduced(daemon.smtp).deliver("b@example.com", b"Subject: room again\r\n\r\n");
+}

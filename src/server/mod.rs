@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use crate::clock::Clock;
 use crate::config::{Impossible, Settings};
 use crate::http::{Responses, Scratch};
-use crate::limits::{HEAP_TOP_PAD_BYTES, STACK_TOUCHED_BYTES};
+use crate::limits::{HEAP_TOP_PAD_BYTES, HTTP_CONNECTIONS_RESERVED, STACK_TOUCHED_BYTES};
 use crate::metrics::Metrics;
 use crate::net::{Bound, Reactor, Sizes};
 use crate::smtp::session;
@@ -77,6 +77,7 @@ impl<'s> Server<'s> {
         memory::settle_heap(Plan::of(settings).heap_bytes(), HEAP_TOP_PAD_BYTES)
             .map_err(|error| StartError::System("the heap's memory", io::Error::other(error)))?;
         let seed = random_seed().map_err(|error| StartError::System("random bytes", error))?;
+        let connections_max = u64::from(settings.connections_max);
         let service = Service {
             store: Store::new(capacity, seed).map_err(StartError::Memory)?,
             metrics: Metrics::default(),
@@ -88,6 +89,8 @@ impl<'s> Server<'s> {
             ),
             mailboxes_max: settings.mailboxes_max,
             smtp_listeners: smtp.len(),
+            smtp_connections_max: connections_max
+                - HTTP_CONNECTIONS_RESERVED.min(connections_max / 8),
             smtp_address: smtp_addresses.first().map(SocketAddr::to_string).unwrap_or_default(),
             scratch: Scratch::default(),
             responses: Responses::default(),

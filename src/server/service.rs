@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use super::mail::MailRoom;
 use crate::clock::Now;
 use crate::http::{Desk, Exchange, Responses, Scratch};
-use crate::limits::{HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, PROTOCOL_TICK_MS, SMTP_IDLE_MS, SWEEP_MS};
+use crate::limits::{
+    HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, HTTP_STALL_MS, PROTOCOL_TICK_MS, SMTP_IDLE_MS, SWEEP_MS,
+};
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
 use crate::output::Output;
@@ -25,6 +27,8 @@ pub struct Service<'s> {
     pub(super) mailboxes_max: u32,
     /// Listeners below this number take mail; those from it on show it.
     pub(super) smtp_listeners: usize,
+    /// How many sessions there may be: the rest is for readers, who monitor the server too.
+    pub(super) smtp_connections_max: u64,
     /// Where mail is taken, for the pages to tell.
     pub(super) smtp_address: String,
     pub(super) scratch: Scratch,
@@ -56,6 +60,12 @@ impl Protocol for Service<'_> {
         output: &mut Output,
     ) -> Admission<Conversation> {
         if listener.0 < self.smtp_listeners {
+            if self.metrics.smtp_connections_open >= self.smtp_connections_max {
+                self.metrics.smtp_connections_refused += 1;
+                // A fresh output has room for it.
+                let _ = Goodbye::TooManyConnections.write(self.session.hostname(), output);
+                return Admission::Refuse;
+            }
             let session = Session::new();
             session.greeting(&self.session, output);
             self.metrics.smtp_connections += 1;
@@ -96,7 +106,9 @@ impl Protocol for Service<'_> {
     fn deadline_ms(&self, connection: &Conversation, moved_ms: u64) -> u64 {
         match connection {
             Conversation::Smtp { .. } => moved_ms + SMTP_IDLE_MS,
-            Conversation::Http(_) => moved_ms + HTTP_IDLE_MS,
+            Conversation::Http(exchange) if exchange.is_idle() => moved_ms + HTTP_IDLE_MS,
+            // What is owed is held in memory that others wait for.
+            Conversation::Http(_) => moved_ms + HTTP_STALL_MS,
         }
     }
 

@@ -117,6 +117,8 @@ pub enum Goodbye {
     TimedOut,
     /// There were [`FAULTS_MAX`](crate::limits::FAULTS_MAX) faults.
     TooManyFaults,
+    /// There are as many sessions as there may be.
+    TooManyConnections,
 }
 
 impl Goodbye {
@@ -128,6 +130,7 @@ impl Goodbye {
         let (code, why): (&[u8], &[u8]) = match self {
             Self::ShuttingDown => (b"421 4.3.2 ", b" Shutting down\r\n"),
             Self::TimedOut => (b"421 4.4.2 ", b" Timed out\r\n"),
+            Self::TooManyConnections => (b"421 4.3.2 ", b" Too many connections\r\n"),
             Self::TooManyFaults => (b"421 4.7.0 ", b" Too many errors\r\n"),
         };
         whole(output, |output| {
