@@ -70,13 +70,22 @@ pub const HTTP_TARGET_BYTES_MAX: usize = 2 * KIB;
 pub const HTTP_HEADERS_MAX: usize = 64;
 /// The longest body of a request, on the one route that takes one (PATCH, a line of JSON).
 pub const HTTP_BODY_BYTES_MAX: usize = KIB;
-/// What the responses that are being written may hold of the heap together, over all connections.
-/// Past it, 503 with Retry-After.
+/// What the responses that wait to be read share, over all connections; more only if the longest
+/// message is longer. Past it, 503 with Retry-After.
 pub const HTTP_RESPONSES_BYTES_MAX: usize = 32 * MIB;
-/// A response up to this size is let through past [`HTTP_RESPONSES_BYTES_MAX`]: refusals, and the
-/// answers to what has already been done, must be sayable. So the true bound is that one plus this
-/// for each HTTP connection.
-pub const HTTP_RESPONSE_SMALL_BYTES: usize = 4 * KIB;
+/// One piece of that. A write of fewer bytes costs more calls, and who has one byte in a piece has
+/// all of it.
+pub const HTTP_RESPONSE_PIECE_BYTES: usize = 64 * KIB;
+/// What every connection has for itself besides, for the head and the beginning of its response:
+/// refusals, and the answers to what has already been done, must be sayable.
+pub const HTTP_RESPONSE_SMALL_BYTES: usize = 6 * KIB;
+/// The room for the head in that. The longest has a path in its Location, of which every character
+/// is escaped and each escape percent-encoded, or the longest name of a file in its
+/// Content-Disposition.
+pub const HTTP_RESPONSE_HEAD_BYTES_MAX: usize = 3 * KIB;
+/// What else an answer takes while it is made, beside its message: the fields, texts and HTML of
+/// the message, their charset decoded, a page.
+pub const HTTP_WORK_BYTES: usize = 20 * MIB;
 /// How long a reader who was refused for want of room is asked to wait, in seconds.
 pub const HTTP_RETRY_AFTER_SECONDS: u64 = 1;
 /// The most messages that one list of the API names: the newest. All that a mailbox holds, unless
@@ -84,16 +93,25 @@ pub const HTTP_RETRY_AFTER_SECONDS: u64 = 1;
 pub const HTTP_LIST_MESSAGES_MAX: usize = 1000;
 /// The most messages that one page lists.
 pub const HTTP_PAGE_MESSAGES_MAX: usize = 200;
+/// The most bytes of an author or subject in such a list; a row has room for fewer.
+pub const HTTP_PAGE_FIELD_BYTES_MAX: usize = 512;
 /// The most bytes of a text that the message's page shows; the rest is a link away.
 pub const HTTP_PAGE_TEXT_BYTES_MAX: usize = 256 * KIB;
 
 const _: () = assert!(HTTP_TARGET_BYTES_MAX > 3 * PATH_BYTES_MAX + 256);
 const _: () = assert!(HTTP_TARGET_BYTES_MAX < HTTP_HEAD_BYTES_MAX);
-const _: () = assert!(HTTP_RESPONSE_SMALL_BYTES < HTTP_RESPONSES_BYTES_MAX);
+const _: () = assert!(HTTP_RESPONSE_HEAD_BYTES_MAX + 2 * KIB <= HTTP_RESPONSE_SMALL_BYTES);
+const _: () = assert!(HTTP_RESPONSE_SMALL_BYTES < HTTP_RESPONSE_PIECE_BYTES);
+const _: () = assert!(HTTP_RESPONSES_BYTES_MAX.is_multiple_of(HTTP_RESPONSE_PIECE_BYTES));
+// JSON writes six bytes for a control character, and a message has a text and HTML.
+const _: () = assert!(2 * 6 * MESSAGE_TEXT_BYTES_MAX + 4 * MIB < HTTP_RESPONSES_BYTES_MAX);
 const _: () = assert!(HTTP_PAGE_MESSAGES_MAX <= HTTP_LIST_MESSAGES_MAX);
 
 // ---- Messages as they are read: header fields and the MIME tree ----
 
+/// The most decoded bytes of a message's text that are shown, and of its HTML; the source has all
+/// of it.
+pub const MESSAGE_TEXT_BYTES_MAX: usize = 2 * MIB;
 /// Header fields that begin past this much of a message are passed over.
 pub const HEADER_SECTION_BYTES_MAX: usize = 128 * KIB;
 /// The same for a list, which reads one such beginning for each message that it names, and for the
@@ -101,7 +119,7 @@ pub const HEADER_SECTION_BYTES_MAX: usize = 128 * KIB;
 pub const HEADER_PREVIEW_BYTES: usize = 16 * KIB;
 /// The most fields of a header section that are shown; the rest is in the source.
 pub const HEADER_FIELDS_MAX: usize = 1000;
-/// The most bytes of one field that are decoded. Some decoders cost the square of the length: at
+/// The most bytes of one field that are decoded or shown. Some decoders cost the square of the length: at
 /// this length, a few milliseconds at worst.
 pub const HEADER_FIELD_BYTES_MAX: usize = 16 * KIB;
 /// The same for a list, which decodes four fields of each of up to [`HTTP_LIST_MESSAGES_MAX`]
@@ -114,6 +132,9 @@ pub const MIME_PARTS_MAX: usize = 512;
 /// The most bytes of a part's Content-Type or Content-Disposition that are decoded; a message has
 /// two of them in each of up to [`MIME_PARTS_MAX`] parts, and a long one costs the square.
 pub const MIME_FIELD_BYTES_MAX: usize = 2 * KIB;
+/// The longest content type that is believed: RFC 6838 section 4.2 allows 127 to each of its two
+/// names.
+pub const MIME_TYPE_BYTES_MAX: usize = 255;
 /// The longest boundary that is believed. RFC 2046 section 5.1.1 allows 70; some senders do not
 /// care.
 pub const MIME_BOUNDARY_BYTES_MAX: usize = 200;
@@ -218,8 +239,8 @@ const _: () = assert!(LISTENERS_MAX < DESCRIPTORS_RESERVED as usize / 2);
 
 // ---- The process's memory, beside what the store and the reactor take ----
 
-/// How many times its own length a message takes while it is shown: its source gathered, and its
-/// parts decoded.
+/// How many times its own length a message takes while it is shown: its source gathered, and one of
+/// its parts decoded.
 pub const HTTP_SCRATCH_MESSAGES: usize = 2;
 /// An allowance for the program itself, in bytes: its code and constants, the C library's, and
 /// what the allocator keeps. With nothing but its configuration a release build had 4 MiB

@@ -7,6 +7,7 @@ use crate::limits::{
 use crate::store::{Envelope, Lost, Mailbox, MailboxName, Message, Missing};
 
 use super::desk::Desk;
+use super::held::Full;
 use super::message::view::View;
 use super::newest::Newest;
 use super::request::{Refused, Request};
@@ -91,20 +92,23 @@ impl Errand<'_, '_, '_> {
         let asked = query_value(self.request.query, "limit").map(|limit| limit.parse::<usize>());
         let limit = asked.unwrap_or(Ok(HTTP_LIST_MESSAGES_MAX)).map_err(|_| Failure::Limit)?;
         let limit = limit.min(HTTP_LIST_MESSAGES_MAX);
-        let newest = Newest::of(&name, limit, self.desk, self.now);
-        let entries: Vec<_> = newest
-            .listed
-            .into_iter()
-            .map(|(message, summary)| api::Entry::of(name.as_str(), &message, summary))
-            .collect();
-        let response = api::list(&entries).with("Mailfly-Messages", newest.held.to_string());
+        let mut list = api::List::begin(self.desk.responses)?;
+        let newest = Newest::visit(&name, limit, self.desk, self.now, |message, summary| {
+            list.push(&api::Entry::of(name.as_str(), &message, summary))
+        })?;
+        let response = list.respond()?.with("Mailfly-Messages", newest.held.to_string());
         Ok(with_lost(response, newest.lost))
     }
 
     fn mailbox_page(&mut self) -> Result<Response, Failure> {
         let name = self.name()?;
-        let newest = Newest::of(&name, HTTP_PAGE_MESSAGES_MAX, self.desk, self.now);
-        Ok(pages::mailbox::page(self.desk, &name, newest))
+        let mut rows = Vec::new();
+        let most = HTTP_PAGE_MESSAGES_MAX;
+        let newest = Newest::visit(&name, most, self.desk, self.now, |message, summary| {
+            rows.push(pages::mailbox::Row::of(message, summary));
+            Ok(())
+        })?;
+        Ok(pages::mailbox::page(self.desk, &name, &rows, newest))
     }
 
     fn show(&mut self) -> Result<Response, Failure> {
@@ -112,7 +116,7 @@ impl Errand<'_, '_, '_> {
         let (_, message, view) = self.view(&name)?;
         let path = link::attachment(&name, self.desk.naming, message.id);
         let link = self.request.host.map_or(path.clone(), |host| format!("http://{host}{path}"));
-        Ok(api::show(name.as_str(), &message, view, &link))
+        Ok(api::show(name.as_str(), &message, view, &link, self.desk.responses)?)
     }
 
     fn message_page(&mut self) -> Result<Response, Failure> {
@@ -129,7 +133,9 @@ impl Errand<'_, '_, '_> {
     fn html(&mut self) -> Result<Response, Failure> {
         let name = self.name()?;
         let (_, _, view) = self.view(&name)?;
-        Ok(Response::letter(view.html))
+        let mut html = self.desk.responses.begin()?;
+        html.push(view.html.as_bytes())?;
+        Ok(Response::letter(html))
     }
 
     fn view(&mut self, name: &MailboxName) -> Result<(Mailbox, Message, View), Failure> {
@@ -158,7 +164,9 @@ impl Errand<'_, '_, '_> {
             id: &id,
             received_unix_ms: message.received_unix_ms,
         };
-        let source = [trace.lines().as_bytes(), &self.desk.scratch.message].concat();
+        let mut source = self.desk.responses.begin()?;
+        source.push(trace.lines().as_bytes())?;
+        source.push(&self.desk.scratch.message)?;
         Ok(Response::text(Status::OK, source))
     }
 
@@ -166,12 +174,17 @@ impl Errand<'_, '_, '_> {
         let name = self.name()?;
         let (_, message) = self.message(&name)?;
         self.desk.store.read_body(&message, &mut self.desk.scratch.message);
-        let (attachment, bytes) = View::attachment(&self.desk.scratch.message, self.found.number)
-            .ok_or(Failure::NotFound)?;
+        let mut file = self.desk.responses.begin()?;
+        let mut written = Ok(());
+        let attachment = View::attachment(&self.desk.scratch.message, self.found.number, |bytes| {
+            written = file.push(bytes);
+        })
+        .ok_or(Failure::NotFound)?;
+        written?;
         Ok(Response::download(
             download::safe_type(&attachment.content_type),
             download::disposition(&attachment.filename),
-            bytes,
+            file,
         ))
     }
 
@@ -254,6 +267,12 @@ impl From<Missing> for Failure {
             Missing::Gone => Self::Gone,
             Missing::Unknown => Self::NotFound,
         }
+    }
+}
+
+impl From<Full> for Failure {
+    fn from(Full: Full) -> Self {
+        Self::Busy
     }
 }
 

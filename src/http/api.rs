@@ -7,11 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::store::{Message, MessageId};
 
 use super::date::rfc3339;
+use super::held::{Full, Responses, Writing};
 use super::message::view::{Summary, View};
 use super::response::{Response, Status};
 
@@ -52,7 +53,7 @@ struct Whole<'a> {
     entry: Entry<'a>,
     body: Body,
     header: BTreeMap<String, Vec<String>>,
-    attachments: Vec<Attached>,
+    attachments: Vec<Attached<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,23 +63,65 @@ struct Body {
 }
 
 #[derive(Debug, Serialize)]
-struct Attached {
+struct Attached<'a> {
     filename: String,
     #[serde(rename = "content-type")]
     content_type: String,
     #[serde(rename = "download-link")]
-    download_link: String,
+    download_link: Link<'a>,
     #[serde(rename = "view-link")]
-    view_link: String,
+    view_link: Link<'a>,
     md5: String,
 }
 
-pub(super) fn list(entries: &[Entry<'_>]) -> Response {
-    json(Status::OK, &entries)
+/// A path, and the number behind it: put together when it is written, since there may be many.
+#[derive(Clone, Copy, Debug)]
+struct Link<'a>(&'a str, usize);
+
+impl Serialize for Link<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}{}", self.0, self.1))
+    }
 }
 
-/// A whole message. `link` is what the number of an attachment is put behind.
-pub(super) fn show(mailbox: &str, message: &Message, view: View, link: &str) -> Response {
+/// A list that is written entry by entry, because all entries together may be long.
+#[derive(Debug)]
+pub(super) struct List {
+    written: Writing,
+    is_empty: bool,
+}
+
+impl List {
+    pub(super) fn begin(responses: &Responses) -> Result<Self, Full> {
+        let mut written = responses.begin()?;
+        written.push(b"[")?;
+        Ok(Self { written, is_empty: true })
+    }
+
+    pub(super) fn push(&mut self, entry: &Entry<'_>) -> Result<(), Full> {
+        if !self.is_empty {
+            self.written.push(b",")?;
+        }
+        self.is_empty = false;
+        write(entry, &mut self.written)
+    }
+
+    pub(super) fn respond(mut self) -> Result<Response, Full> {
+        self.written.push(b"]")?;
+        Ok(Response::json(Status::OK, self.written))
+    }
+}
+
+/// A whole message. `link` is what the number of an attachment is put behind. If bounds hid
+/// something the field `Mailfly-Clipped` says `true`, and the source has all of it.
+pub(super) fn show(
+    mailbox: &str,
+    message: &Message,
+    view: View,
+    link: &str,
+    responses: &Responses,
+) -> Result<Response, Full> {
+    let is_clipped = view.clipped || view.unreadable;
     let mut header = BTreeMap::<String, Vec<String>>::new();
     for (name, value) in view.fields {
         header.entry(canonical(&name)).or_default().push(value);
@@ -90,14 +133,17 @@ pub(super) fn show(mailbox: &str, message: &Message, view: View, link: &str) -> 
         .map(|(number, attachment)| Attached {
             filename: attachment.filename,
             content_type: attachment.content_type,
-            download_link: format!("{link}{number}"),
-            view_link: format!("{link}{number}"),
+            download_link: Link(link, number),
+            view_link: Link(link, number),
             md5: attachment.md5,
         })
         .collect();
     let entry = Entry::of(mailbox, message, view.summary);
     let body = Body { text: view.text, html: view.html };
-    json(Status::OK, &Whole { entry, body, header, attachments })
+    let mut written = responses.begin()?;
+    write(&Whole { entry, body, header, attachments }, &mut written)?;
+    let response = Response::json(Status::OK, written);
+    Ok(if is_clipped { response.with("Mailfly-Clipped", "true".to_owned()) } else { response })
 }
 
 /// It is done.
@@ -143,6 +189,11 @@ fn canonical(name: &str) -> String {
 fn json(status: Status, value: &impl Serialize) -> Response {
     // Strings, numbers and lists of them: nothing that JSON cannot say.
     Response::json(status, serde_json::to_vec(value).unwrap_or_default())
+}
+
+fn write(value: &impl Serialize, into: &mut Writing) -> Result<(), Full> {
+    // Nothing here that JSON cannot say, so the only failure is want of room.
+    serde_json::to_writer(into, value).map_err(|_| Full)
 }
 
 #[cfg(test)]

@@ -22,12 +22,20 @@ pub struct Desk<'a> {
     pub samples: &'a dyn Fn(&Store) -> Vec<Sample>,
     /// Room to read messages into, kept from one answer to the next.
     pub scratch: &'a mut Scratch,
-    /// The heap that responses hold together.
+    /// The memory that responses are written into.
     pub responses: &'a Responses,
 }
 
-/// Room to read one message into. It grows to the largest message that was ever read and stays.
-#[derive(Debug, Default)]
+/// Room to read one message into.
+#[derive(Debug)]
 pub struct Scratch {
     pub(super) message: Vec<u8>,
+}
+
+impl Scratch {
+    /// Takes the room, for messages up to this size.
+    #[must_use]
+    pub fn new(message_bytes_max: usize) -> Self {
+        Self { message: Vec::with_capacity(message_bytes_max) }
+    }
 }

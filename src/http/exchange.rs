@@ -10,26 +10,21 @@ use crate::progress::{Progress, Then};
 
 use super::answer::{self, Failure, Voice};
 use super::desk::Desk;
-use super::held::Held;
+use super::held::{Full, Sending};
 use super::request::Request;
 use super::response::{Manner, Response};
 use super::route::{self, Missed};
 
-/// A connection. While idle it holds no heap.
+/// A connection. While idle it holds no piece of the responses' memory.
 #[derive(Debug, Default)]
 pub struct Exchange {
-    owed: Option<Owed>,
+    owed: Option<Sending>,
     /// `100 Continue` has been said for the request that is coming in.
     continued: bool,
     closing: bool,
 }
 
-#[derive(Debug)]
-struct Owed {
-    bytes: Vec<u8>,
-    sent: usize,
-    _held: Held,
-}
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Exchange {
     /// Takes a look at all input that is not consumed yet, and does at most one request of it. Call
@@ -72,7 +67,8 @@ impl Exchange {
         let Some(body) = input.get(request.head_bytes..end) else {
             if request.expect_continue && !self.continued {
                 self.continued = true;
-                self.owe(b"HTTP/1.1 100 Continue\r\n\r\n".to_vec(), desk);
+                let begun = desk.responses.begin();
+                self.owe(begun.and_then(|begun| begun.finish(CONTINUE, true)));
             }
             return self.progress(0);
         };
@@ -82,17 +78,17 @@ impl Exchange {
         self.progress(end)
     }
 
-    /// The bytes that are to be sent.
+    /// The bytes that are to be sent next; none if nothing is owed.
     #[must_use]
     pub fn pending(&self) -> &[u8] {
-        self.owed.as_ref().and_then(|owed| owed.bytes.get(owed.sent..)).unwrap_or_default()
+        self.owed.as_ref().map(Sending::pending).unwrap_or_default()
     }
 
     /// The first `bytes` of what was pending have been sent.
     pub fn sent(&mut self, bytes: usize) {
         if let Some(owed) = &mut self.owed {
-            owed.sent = owed.sent.saturating_add(bytes);
-            if owed.sent >= owed.bytes.len() {
+            owed.sent(bytes);
+            if owed.pending().is_empty() {
                 self.owed = None;
             }
         }
@@ -131,7 +127,7 @@ impl Exchange {
     ) -> Progress {
         self.closing = true;
         let manner = Manner { head_only, keep_alive: false, old: false };
-        self.owe(response.render(manner, now.unix_ms), desk);
+        self.owe(response.render(manner, now.unix_ms, desk.responses));
         self.progress(input.len())
     }
 
@@ -145,16 +141,17 @@ impl Exchange {
     ) {
         self.closing = !keep_alive;
         let manner = Manner { head_only: request.method.is_head(), keep_alive, old: request.old };
-        if !self.owe(response.render(manner, now.unix_ms), desk) {
-            let response = Failure::Busy.respond(Voice::of(request.path));
-            self.owe(response.render(manner, now.unix_ms), desk);
-        }
+        let rendered = response.render(manner, now.unix_ms, desk.responses).or_else(|Full| {
+            let busy = Failure::Busy.respond(Voice::of(request.path));
+            busy.render(manner, now.unix_ms, desk.responses)
+        });
+        self.owe(rendered);
     }
 
-    fn owe(&mut self, bytes: Vec<u8>, desk: &Desk<'_>) -> bool {
-        self.owed =
-            desk.responses.hold(bytes.capacity()).map(|held| Owed { bytes, sent: 0, _held: held });
-        self.owed.is_some()
+    fn owe(&mut self, rendered: Result<Sending, Full>) {
+        self.owed = rendered.ok();
+        // Every connection has room for what is short; one that had not could only be closed.
+        self.closing |= self.owed.is_none();
     }
 
     fn progress(&self, consumed: usize) -> Progress {

@@ -17,7 +17,7 @@
 //!     monitor        metrics, livez, readyz
 //!   response     the one place that writes a head     Response -> bytes
 //! desk       the world that an answer may touch
-//! held       the heap that responses hold together
+//! held       the memory that responses are written into and wait in
 //! ```
 
 mod answer;

@@ -5,13 +5,12 @@ use crate::limits::HEADER_PREVIEW_BYTES;
 use crate::store::{Lost, MailboxName, Message};
 
 use super::desk::Desk;
+use super::held::Full;
 use super::message::view::Summary;
 
 /// The newest messages of a mailbox.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Newest {
-    /// The ones asked for, oldest first.
-    pub(super) listed: Vec<(Message, Summary)>,
     /// How many there are.
     pub(super) held: usize,
     /// How many the mailbox has lost, and why.
@@ -19,22 +18,24 @@ pub(super) struct Newest {
 }
 
 impl Newest {
-    /// At most `limit` of them. Costs a look at each message that the mailbox holds, and a read of
-    /// the beginnings of those listed.
-    pub(super) fn of(name: &MailboxName, limit: usize, desk: &mut Desk<'_>, now: Now) -> Self {
-        let Some(mailbox) = desk.store.find(name) else { return Self::default() };
+    /// Shows at most `limit` of them, oldest first, one at a time: all of them together may be
+    /// long. Costs a look at each message that the mailbox holds, and a read of the beginnings of
+    /// those shown.
+    pub(super) fn visit(
+        name: &MailboxName,
+        limit: usize,
+        desk: &mut Desk<'_>,
+        now: Now,
+        mut show: impl FnMut(Message, Summary) -> Result<(), Full>,
+    ) -> Result<Self, Full> {
+        let Some(mailbox) = desk.store.find(name) else { return Ok(Self::default()) };
         let held = desk.store.messages(mailbox, now).count();
-        let listed = desk
-            .store
-            .messages(mailbox, now)
-            .skip(held.saturating_sub(limit))
-            .map(|message| {
-                let beginning = &mut desk.scratch.message;
-                desk.store.read_body_start(&message, HEADER_PREVIEW_BYTES, beginning);
-                let envelope = desk.store.read_envelope(&message);
-                (message, Summary::of_beginning(beginning, &envelope))
-            })
-            .collect();
-        Self { listed, held, lost: desk.store.lost(mailbox, now) }
+        for message in desk.store.messages(mailbox, now).skip(held.saturating_sub(limit)) {
+            let beginning = &mut desk.scratch.message;
+            desk.store.read_body_start(&message, HEADER_PREVIEW_BYTES, beginning);
+            let envelope = desk.store.read_envelope(&message);
+            show(message, Summary::of_beginning(beginning, &envelope))?;
+        }
+        Ok(Self { held, lost: desk.store.lost(mailbox, now) })
     }
 }

@@ -4,9 +4,10 @@
 use crate::limits::HTTP_RETRY_AFTER_SECONDS;
 
 use super::date::imf_fixdate;
+use super::held::{Full, Responses, Sending, Writing};
 
 /// What is to be said, before it is known to whom.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Response {
     /// The status.
     pub status: Status,
@@ -14,7 +15,40 @@ pub struct Response {
     policy: Policy,
     cached: bool,
     fields: Vec<(&'static str, String)>,
-    body: Vec<u8>,
+    body: Body,
+}
+
+/// A body, wherever it is.
+#[derive(Debug)]
+pub enum Body {
+    /// Made on the heap; for what is short, and for pages.
+    Made(Vec<u8>),
+    /// Written into the memory that responses wait in; for what may be long.
+    Written(Writing),
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(made: Vec<u8>) -> Self {
+        Self::Made(made)
+    }
+}
+
+impl From<String> for Body {
+    fn from(made: String) -> Self {
+        Self::Made(made.into_bytes())
+    }
+}
+
+impl From<&str> for Body {
+    fn from(text: &str) -> Self {
+        Self::Made(text.into())
+    }
+}
+
+impl From<Writing> for Body {
+    fn from(written: Writing) -> Self {
+        Self::Written(written)
+    }
 }
 
 /// How the client wants it: what of the request the head depends on.
@@ -69,24 +103,24 @@ impl Response {
     /// One of our pages.
     #[must_use]
     pub fn page(status: Status, html: String) -> Self {
-        Self::new(status, "text/html; charset=utf-8", Policy::Page, html.into_bytes())
+        Self::new(status, "text/html; charset=utf-8", Policy::Page, html.into())
     }
 
     /// The HTML of a message, for the frame in its page.
     #[must_use]
-    pub fn letter(html: String) -> Self {
-        Self::new(Status::OK, "text/html; charset=utf-8", Policy::Letter, html.into_bytes())
+    pub fn letter(html: Writing) -> Self {
+        Self::new(Status::OK, "text/html; charset=utf-8", Policy::Letter, html.into())
     }
 
     /// JSON.
     #[must_use]
-    pub fn json(status: Status, body: Vec<u8>) -> Self {
-        Self::new(status, "application/json", Policy::Data, body)
+    pub fn json(status: Status, body: impl Into<Body>) -> Self {
+        Self::new(status, "application/json", Policy::Data, body.into())
     }
 
     /// Plain text, or the bytes of a message as such.
     #[must_use]
-    pub fn text(status: Status, body: impl Into<Vec<u8>>) -> Self {
+    pub fn text(status: Status, body: impl Into<Body>) -> Self {
         Self::new(status, "text/plain; charset=utf-8", Policy::Data, body.into())
     }
 
@@ -94,13 +128,13 @@ impl Response {
     #[must_use]
     pub fn openmetrics(text: String) -> Self {
         let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        Self::new(Status::OK, content_type, Policy::Data, text.into_bytes())
+        Self::new(Status::OK, content_type, Policy::Data, text.into())
     }
 
     /// Bytes of any kind, which a browser saves and does not show.
     #[must_use]
-    pub fn download(content_type: &'static str, disposition: String, body: Vec<u8>) -> Self {
-        Self::new(Status::OK, content_type, Policy::Data, body)
+    pub fn download(content_type: &'static str, disposition: String, body: Writing) -> Self {
+        Self::new(Status::OK, content_type, Policy::Data, body.into())
             .with("Content-Disposition", disposition)
     }
 
@@ -126,20 +160,35 @@ impl Response {
         self
     }
 
-    fn new(status: Status, content_type: &'static str, policy: Policy, body: Vec<u8>) -> Self {
+    fn new(status: Status, content_type: &'static str, policy: Policy, body: Body) -> Self {
         Self { status, content_type, policy, cached: false, fields: Vec::new(), body }
     }
 
     /// The bytes on the wire, head and body.
-    #[must_use]
-    pub fn render(self, manner: Manner, unix_ms: u64) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room for them now.
+    pub fn render(
+        self,
+        manner: Manner,
+        unix_ms: u64,
+        responses: &Responses,
+    ) -> Result<Sending, Full> {
+        let body = match self.body {
+            Body::Written(writing) => writing,
+            Body::Made(made) => {
+                let mut writing = responses.begin()?;
+                writing.push(&made)?;
+                writing
+            }
+        };
         let mut head = format!(
             "HTTP/1.1 {} {}\r\nDate: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n",
             self.status.0,
             self.status.reason(),
             imf_fixdate(unix_ms),
             self.content_type,
-            self.body.len(),
+            body.body_bytes(),
         );
         let fixed = [
             ("Cache-Control", if self.cached { "max-age=3600" } else { "no-store" }),
@@ -163,12 +212,7 @@ impl Response {
             head.push_str("\r\n");
         }
         head.push_str("\r\n");
-        let body = if manner.head_only { &[][..] } else { &self.body };
-        // Exactly as large as it must be: it is counted while it waits to be read.
-        let mut bytes = Vec::with_capacity(head.len() + body.len());
-        bytes.extend_from_slice(head.as_bytes());
-        bytes.extend_from_slice(body);
-        bytes
+        body.finish(head.as_bytes(), manner.head_only)
     }
 }
 
@@ -219,22 +263,37 @@ impl Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{MIME_FILE_NAME_CHARACTERS_MAX, PATH_BYTES_MAX};
 
     const MANNER: Manner = Manner { head_only: false, keep_alive: true, old: false };
+
+    fn rendered(response: Response, manner: Manner) -> String {
+        let sending = response.render(manner, 0, &Responses::new(0)).expect("room");
+        String::from_utf8(sending.pending().to_vec()).expect("text")
+    }
+
+    #[test]
+    fn the_longest_fields_have_room_in_a_head() {
+        let path = "%5C%22".repeat(PATH_BYTES_MAX) + "/mailbox/";
+        assert!(rendered(Response::see_other(path.clone()), MANNER).contains(&path));
+        let name = "\u{10ffff}".repeat(MIME_FILE_NAME_CHARACTERS_MAX);
+        let disposition = crate::http::download::disposition(&name);
+        let response = Response::text(Status::OK, "").with("Content-Disposition", disposition);
+        assert!(rendered(response, MANNER).contains("filename="));
+    }
 
     #[test]
     fn law_no_value_ends_its_line() {
         let response = Response::text(Status::OK, "x")
             .with("Location", "/a\r\nSet-Cookie: b\n\u{0}\u{85}é".to_owned());
-        let bytes = String::from_utf8(response.render(MANNER, 0)).expect("text");
+        let bytes = rendered(response, MANNER);
         assert!(bytes.contains("Location: /aSet-Cookie: b\r\n"), "{bytes}");
     }
 
     #[test]
     fn head_describes_the_body_and_keeps_it() {
         let manner = Manner { head_only: true, ..MANNER };
-        let bytes = Response::text(Status::OK, "12345").render(manner, 0);
-        let text = String::from_utf8(bytes).expect("text");
+        let text = rendered(Response::text(Status::OK, "12345"), manner);
         assert!(text.contains("Content-Length: 5\r\n") && text.ends_with("\r\n\r\n"), "{text}");
     }
 
@@ -247,8 +306,7 @@ mod tests {
             (false, true, Some("Connection: close\r\n")),
         ] {
             let manner = Manner { head_only: false, keep_alive, old };
-            let bytes = Response::text(Status::OK, "").render(manner, 0);
-            let text = String::from_utf8(bytes).expect("text");
+            let text = rendered(Response::text(Status::OK, ""), manner);
             match says {
                 None => assert!(!text.contains("Connection:"), "{text}"),
                 Some(field) => assert!(text.contains(field), "{text}"),

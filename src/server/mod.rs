@@ -92,8 +92,8 @@ impl<'s> Server<'s> {
             smtp_connections_max: connections_max
                 - HTTP_CONNECTIONS_RESERVED.min(connections_max / 8),
             smtp_address: smtp_addresses.first().map(SocketAddr::to_string).unwrap_or_default(),
-            scratch: Scratch::default(),
-            responses: Responses::default(),
+            scratch: Scratch::new(settings.message_bytes_max),
+            responses: Responses::new(settings.message_bytes_max),
             draining: false,
         };
         let mut reactor =

@@ -8,9 +8,11 @@ use std::fmt;
 
 use super::service::Service;
 use crate::config::{Settings, Size, rounded};
+use crate::http::Responses;
 use crate::limits::{
-    ARENA_BYTES, HTTP_RESPONSES_BYTES_MAX, HTTP_SCRATCH_MESSAGES, OUTPUT_BYTES, PROGRAM_BYTES,
-    READ_BUFFER_BYTES, SPILL_ARENA_BYTES, SPILL_SURPLUS_ARENAS, STACK_TOUCHED_BYTES,
+    ARENA_BYTES, HTTP_CONNECTIONS_MAX, HTTP_RESPONSE_SMALL_BYTES, HTTP_SCRATCH_MESSAGES,
+    HTTP_WORK_BYTES, OUTPUT_BYTES, PROGRAM_BYTES, READ_BUFFER_BYTES, SPILL_ARENA_BYTES,
+    SPILL_SURPLUS_ARENAS, STACK_TOUCHED_BYTES,
 };
 use crate::net::{Reactor, Sizes};
 
@@ -50,7 +52,7 @@ impl Plan {
     pub fn of(settings: &Settings) -> Self {
         let mut terms = store(settings);
         terms.extend(reactor(settings));
-        terms.extend([http_responses(), http_scratch(settings), program()]);
+        terms.extend([http_responses(settings), http_scratch(settings), program()]);
         Self { terms }
     }
 
@@ -135,12 +137,15 @@ fn reactor(settings: &Settings) -> Vec<Term> {
     Reactor::<Service<'_>>::memory_terms(Sizes::for_connections(connections)).map(term).into()
 }
 
-fn http_responses() -> Term {
+fn http_responses(settings: &Settings) -> Term {
     Term {
         name: "http: responses",
         place: Place::Heap,
-        bytes: HTTP_RESPONSES_BYTES_MAX,
-        counted: "made and not yet sent, at most".to_owned(),
+        bytes: Responses::heap_bytes(settings.message_bytes_max),
+        counted: format!(
+            "made and not yet sent, at most; {} each for {HTTP_CONNECTIONS_MAX} connections",
+            Size(HTTP_RESPONSE_SMALL_BYTES),
+        ),
     }
 }
 
@@ -148,10 +153,14 @@ fn http_scratch(settings: &Settings) -> Term {
     Term {
         name: "http: scratch",
         place: Place::Heap,
-        bytes: settings.message_bytes_max.saturating_mul(HTTP_SCRATCH_MESSAGES),
+        bytes: settings
+            .message_bytes_max
+            .saturating_mul(HTTP_SCRATCH_MESSAGES)
+            .saturating_add(HTTP_WORK_BYTES),
         counted: format!(
-            "{HTTP_SCRATCH_MESSAGES} times --message-size {}, to show a message",
+            "{HTTP_SCRATCH_MESSAGES} times --message-size {}, and {}, to show a message",
             Size(settings.message_bytes_max),
+            Size(HTTP_WORK_BYTES),
         ),
     }
 }

@@ -5,15 +5,15 @@ use std::borrow::Cow;
 
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
-use mail_parser::decoders::quoted_printable::quoted_printable_decode;
 use memchr::memmem;
 
 use crate::limits::{
     HEADER_PREVIEW_BYTES, MIME_BOUNDARY_BYTES_MAX, MIME_DEPTH_MAX, MIME_FIELD_BYTES_MAX,
-    MIME_FILE_NAME_CHARACTERS_MAX, MIME_PARTS_MAX,
+    MIME_FILE_NAME_CHARACTERS_MAX, MIME_PARTS_MAX, MIME_TYPE_BYTES_MAX,
 };
 
 use super::fields::{Field, Fields, clean, first_line, trim_line_end};
+use super::quoted_printable;
 
 /// The leaves of the tree, in their order.
 #[derive(Debug, Default)]
@@ -25,6 +25,9 @@ pub struct Parts<'a> {
     /// Parts seen, containers included.
     seen: usize,
 }
+
+/// What a type that cannot be is taken for.
+const UNKNOWN: &str = "application/octet-stream";
 
 /// A leaf.
 #[derive(Debug)]
@@ -96,6 +99,7 @@ impl<'a> Part<'a> {
         let content_type = kind
             .as_ref()
             .and_then(|kind| Some(format!("{}/{}", kind.ctype(), kind.subtype()?)))
+            .map(|kind| if kind.len() > MIME_TYPE_BYTES_MAX { UNKNOWN.to_owned() } else { kind })
             .unwrap_or_else(|| default.to_owned())
             .to_ascii_lowercase();
         let attribute = |name: &str| kind.as_ref().and_then(|kind| kind.attribute(name));
@@ -123,36 +127,74 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The bytes, decoded. What is not encoded as it claims to be is given as it was sent.
+    /// The bytes, decoded: no more of them than were sent. What is not encoded as it claims to be
+    /// is given as it was sent.
     #[must_use]
     pub fn bytes(&self) -> Cow<'a, [u8]> {
-        let decoded = match self.encoding {
-            Encoding::Identity => None,
-            Encoding::Base64 => base64_decode(self.body),
-            Encoding::QuotedPrintable => quoted_printable_decode(self.body),
-        };
-        decoded.map_or(Cow::Borrowed(self.body), Cow::Owned)
+        self.encoding.decode(self.body)
     }
 
-    /// The bytes as text, by their charset; by UTF-8 if it is not known. Line ends as sent.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let bytes = self.bytes();
+    /// Appends the text to `text`, by its charset, or by UTF-8 if that is not known; line ends as
+    /// sent. `text` ends with a whole character within `most` bytes; whether that cut something
+    /// off is returned.
+    pub fn push_text(&self, text: &mut String, most: usize) -> bool {
+        let room = most.saturating_sub(text.len());
+        // No encoding takes more than three bytes for one.
+        let sent = self.body.get(..room.saturating_mul(3)).unwrap_or(self.body);
+        let decoded = self.encoding.decode(sent);
+        let bytes = decoded.get(..room).unwrap_or(&decoded);
+        let is_cut = sent.len() < self.body.len() || bytes.len() < decoded.len();
         match self.charset.as_deref().and_then(|charset| charset_decoder(charset.as_bytes())) {
-            Some(decode) => decode(&bytes),
-            None => String::from_utf8_lossy(&bytes).into_owned(),
+            Some(decode) => push(text, &decode(bytes), most) || is_cut,
+            None => push_utf8(text, bytes, most, is_cut) || is_cut,
         }
     }
 }
 
+/// Appends as many whole characters as there is room for; whether that is not all.
+pub(super) fn push(text: &mut String, more: &str, most: usize) -> bool {
+    let end = more.floor_char_boundary(most.saturating_sub(text.len()));
+    text.push_str(more.get(..end).unwrap_or_default());
+    end < more.len()
+}
+
+/// The same for bytes that should be UTF-8. Those that are not become U+FFFD, but not those that
+/// are only `cut` off from the rest of their character.
+fn push_utf8(text: &mut String, bytes: &[u8], most: usize, is_cut: bool) -> bool {
+    let mut chunks = bytes.utf8_chunks().peekable();
+    while let Some(chunk) = chunks.next() {
+        if push(text, chunk.valid(), most) {
+            return true;
+        }
+        let is_whole = chunk.invalid().is_empty() || (is_cut && chunks.peek().is_none());
+        if !is_whole && push(text, REPLACEMENT, most) {
+            return true;
+        }
+    }
+    false
+}
+
+/// U+FFFD.
+const REPLACEMENT: &str = "\u{fffd}";
+
 impl Encoding {
     fn read(fields: &Fields<'_>) -> Self {
-        let named = fields.first("Content-Transfer-Encoding").as_ref().map(Field::raw_text);
+        let named = fields.first("Content-Transfer-Encoding");
+        let named = named.map(|field| field.raw_text(MIME_FIELD_BYTES_MAX));
         match named.unwrap_or_default().to_ascii_lowercase().as_str() {
             "base64" => Self::Base64,
             "quoted-printable" => Self::QuotedPrintable,
             _ => Self::Identity,
         }
+    }
+
+    fn decode(self, sent: &[u8]) -> Cow<'_, [u8]> {
+        let decoded = match self {
+            Self::Identity => None,
+            Self::Base64 => base64_decode(sent),
+            Self::QuotedPrintable => quoted_printable::decode(sent),
+        };
+        decoded.map_or(Cow::Borrowed(sent), Cow::Owned)
     }
 }
 
@@ -236,8 +278,44 @@ mod tests {
 
     fn texts(message: &str) -> Vec<(String, String)> {
         with_parts(message, |parts| {
-            parts.leaves.iter().map(|part| (part.content_type.clone(), part.text())).collect()
+            parts.leaves.iter().map(|part| (part.content_type.clone(), text_of(part))).collect()
         })
+    }
+
+    fn text_of(part: &Part<'_>) -> String {
+        let mut text = String::new();
+        assert!(!part.push_text(&mut text, usize::MAX));
+        text
+    }
+
+    #[test]
+    fn law_a_text_is_cut_at_a_character_wherever_the_bound_is() {
+        for (head, sent, whole) in [
+            ("", "aé\u{20ac}b".to_owned(), "aé\u{20ac}b"),
+            ("Content-Transfer-Encoding: base64\r\n", "YcOp4oKsYg==".to_owned(), "aé\u{20ac}b"),
+            (
+                "Content-Transfer-Encoding: quoted-printable\r\n",
+                "a=C3=A9=E2=82=ACb".to_owned(),
+                "aé\u{20ac}b",
+            ),
+            (
+                "Content-Type: text/plain; charset=windows-1252\r\n\
+                 Content-Transfer-Encoding: quoted-printable\r\n",
+                "a=E9=80b".to_owned(),
+                "aé\u{20ac}b",
+            ),
+        ] {
+            with_parts(&format!("{head}\r\n{sent}"), |parts| {
+                for most in 0..=9 {
+                    let mut text = String::from("x");
+                    let is_cut = parts.leaves[0].push_text(&mut text, most);
+                    assert!(text.len() <= most.max(1), "{text:?} {most}");
+                    let shown = text.strip_prefix('x').expect("what was there");
+                    assert!(whole.starts_with(shown), "{shown:?} {most}");
+                    assert_eq!(is_cut, shown != whole, "{shown:?} {most}");
+                }
+            });
+        }
     }
 
     #[test]
@@ -377,7 +455,7 @@ mod tests {
             for end in ["\r\n", "\n"] {
                 with_parts(&lines.join(end), |parts| {
                     for part in &parts.leaves {
-                        let _ = part.text();
+                        let _ = text_of(part);
                     }
                 });
             }

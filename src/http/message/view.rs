@@ -11,12 +11,12 @@ use md5::{Digest, Md5};
 
 use crate::limits::{
     HEADER_FIELD_BYTES_MAX, HEADER_FIELD_PREVIEW_BYTES, HEADER_PREVIEW_BYTES,
-    HEADER_SECTION_BYTES_MAX,
+    HEADER_SECTION_BYTES_MAX, MESSAGE_TEXT_BYTES_MAX,
 };
 use crate::store::Envelope;
 
-use super::fields::{Field, Fields, clean};
-use super::parts::{Part, Parts};
+use super::fields::{Fields, clean};
+use super::parts::{self, Part, Parts};
 
 /// Who wrote to whom about what. Where the message does not say, its envelope does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,9 +40,10 @@ pub struct View {
     pub summary: Summary,
     /// The header section: each field's name as sent, and its value, unfolded but not decoded.
     pub fields: Vec<(String, String)>,
-    /// The plain texts, one after the other. Empty if there is only HTML: none is made up.
+    /// The plain texts, one after the other, up to [`MESSAGE_TEXT_BYTES_MAX`]. Empty if there is
+    /// only HTML: none is made up.
     pub text: String,
-    /// The HTML, exactly as dangerous as it was sent.
+    /// The HTML, exactly as dangerous as it was sent; up to as much.
     pub html: String,
     /// Everything else.
     pub attachments: Vec<Attachment>,
@@ -89,7 +90,7 @@ impl Summary {
             }),
             cc: addresses("Cc"),
             subject: fields.first("Subject").map(|field| field.words(most)).unwrap_or_default(),
-            date: fields.first("Date").as_ref().map(Field::raw_text).unwrap_or_default(),
+            date: fields.first("Date").map(|field| field.raw_text(most)).unwrap_or_default(),
         }
     }
 }
@@ -113,27 +114,33 @@ impl View {
             fields: fields
                 .list
                 .iter()
-                .map(|field| (field.name.to_owned(), field.raw_text()))
+                .map(|field| (field.name.to_owned(), field.raw_text(HEADER_FIELD_BYTES_MAX)))
                 .collect(),
-            clipped: fields.clipped || parts.clipped,
+            clipped: fields.clipped
+                || parts.clipped
+                || fields.list.iter().any(|field| field.value.len() > HEADER_FIELD_BYTES_MAX),
             ..Self::default()
         };
         for part in &parts.leaves {
             match Role::of(part) {
-                Role::Text => push(&mut view.text, &part.text()),
-                Role::Html => push(&mut view.html, &part.text()),
+                Role::Text => view.clipped |= push(&mut view.text, part, message.len()),
+                Role::Html => view.clipped |= push(&mut view.html, part, message.len()),
                 Role::Attachment => {
                     let number = view.attachments.len();
-                    view.attachments.push(attachment(part, number, &part.bytes()));
+                    view.attachments.push(attachment(part, number, Digested::of(&part.bytes())));
                 }
             }
         }
         view
     }
 
-    /// What is known about one attachment, and its bytes.
+    /// What is known about one attachment, whose bytes are shown to `show`.
     #[must_use]
-    pub fn attachment(message: &[u8], number: usize) -> Option<(Attachment, Vec<u8>)> {
+    pub fn attachment(
+        message: &[u8],
+        number: usize,
+        show: impl FnOnce(&[u8]),
+    ) -> Option<Attachment> {
         caught(|| {
             let fields = Fields::split(message, HEADER_SECTION_BYTES_MAX);
             let parts = Parts::of(message, &fields);
@@ -143,7 +150,10 @@ impl View {
                 .filter(|part| Role::of(part) == Role::Attachment)
                 .nth(number)?;
             let bytes = part.bytes();
-            Some((attachment(part, number, &bytes), bytes.into_owned()))
+            let digested = Digested::of(&bytes);
+            show(&bytes);
+            drop(bytes);
+            Some(attachment(part, number, digested))
         })
         .flatten()
     }
@@ -168,7 +178,21 @@ impl Role {
     }
 }
 
-fn attachment(part: &Part<'_>, number: usize, bytes: &[u8]) -> Attachment {
+/// What is left of the bytes of an attachment. It takes no heap, so that the bytes, which do, leave
+/// no hole below something small when they go.
+#[derive(Clone, Copy)]
+struct Digested {
+    bytes: usize,
+    md5: [u8; 16],
+}
+
+impl Digested {
+    fn of(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.len(), md5: Md5::digest(bytes).into() }
+    }
+}
+
+fn attachment(part: &Part<'_>, number: usize, digested: Digested) -> Attachment {
     let filename = if !part.filename.is_empty() {
         part.filename.clone()
     } else if part.content_type == "message/rfc822" {
@@ -176,15 +200,20 @@ fn attachment(part: &Part<'_>, number: usize, bytes: &[u8]) -> Attachment {
     } else {
         format!("attachment-{number}")
     };
-    let md5 = Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Attachment { filename, content_type: part.content_type.clone(), bytes: bytes.len(), md5 }
+    let md5 = digested.md5.iter().map(|byte| format!("{byte:02x}")).collect();
+    Attachment { filename, content_type: part.content_type.clone(), bytes: digested.bytes, md5 }
 }
 
-fn push(text: &mut String, more: &str) {
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
+/// Appends a text on a line of its own; whether the bound cut something off.
+fn push(text: &mut String, part: &Part<'_>, message_bytes: usize) -> bool {
+    let most = MESSAGE_TEXT_BYTES_MAX;
+    if text.is_empty() {
+        // At once, or it would be grown by doubling. A byte may become a character of three.
+        text.reserve_exact(message_bytes.saturating_mul(3).min(most));
+    } else if !text.ends_with('\n') && parts::push(text, "\n", most) {
+        return true;
     }
-    text.push_str(more);
+    part.push_text(text, most)
 }
 
 fn caught<T>(look: impl FnOnce() -> T) -> Option<T> {
@@ -226,9 +255,11 @@ mod tests {
         assert_eq!(names, ["x.png", "page.html", "message-2.eml"]);
         // printf hello | md5sum
         assert_eq!(view.attachments[0].md5, "5d41402abc4b2a76b9719d911017c592");
-        let (first, bytes) = View::attachment(message.as_bytes(), 0).expect("there");
-        assert_eq!((&first, &bytes[..]), (&view.attachments[0], &b"hello"[..]));
-        assert_eq!(View::attachment(message.as_bytes(), 3), None);
+        let mut shown = Vec::new();
+        let mut show = |bytes: &[u8]| shown.extend_from_slice(bytes);
+        let first = View::attachment(message.as_bytes(), 0, &mut show).expect("there");
+        assert_eq!(View::attachment(message.as_bytes(), 3, &mut show), None);
+        assert_eq!((&first, &shown[..]), (&view.attachments[0], &b"hello"[..]));
         assert!(!view.clipped && !view.unreadable);
     }
 
@@ -238,6 +269,20 @@ mod tests {
         assert_eq!(view.summary.from, "<r@s>");
         assert_eq!(view.summary.to, ["<f@g>"]);
         assert_eq!(view.text, "hello\r\n");
+    }
+
+    #[test]
+    fn long_texts_and_fields_are_clipped() {
+        let long = "é".repeat(MESSAGE_TEXT_BYTES_MAX / 2);
+        let view = View::of(format!("\r\n{long}").as_bytes(), &envelope());
+        assert!(view.text == long && !view.clipped);
+        let view = View::of(format!("\r\nx{long}").as_bytes(), &envelope());
+        assert_eq!(view.text.len(), MESSAGE_TEXT_BYTES_MAX - 1);
+        assert!(view.clipped);
+        let field = "x".repeat(HEADER_FIELD_BYTES_MAX + 1);
+        let view = View::of(format!("A:{field}\r\n\r\n").as_bytes(), &envelope());
+        assert_eq!(view.fields[0].1.len(), HEADER_FIELD_BYTES_MAX);
+        assert!(view.clipped);
     }
 
     #[test]

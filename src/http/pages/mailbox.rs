@@ -5,15 +5,43 @@ use maud::{Markup, html};
 use crate::http::date::plain;
 use crate::http::desk::Desk;
 use crate::http::link;
+use crate::http::message::view::Summary;
 use crate::http::newest::Newest;
 use crate::http::response::{Response, Status};
-use crate::store::{Lost, MailboxName};
+use crate::limits::HTTP_PAGE_FIELD_BYTES_MAX;
+use crate::store::{Lost, MailboxName, Message};
 
 use super::{button, count, frame, size};
 
-pub(in crate::http) fn page(desk: &Desk<'_>, name: &MailboxName, newest: Newest) -> Response {
+/// What a mailbox's page shows of one message.
+#[derive(Debug)]
+pub(in crate::http) struct Row {
+    message: Message,
+    from: String,
+    subject: String,
+}
+
+impl Row {
+    pub(in crate::http) fn of(message: Message, summary: Summary) -> Self {
+        Self { message, from: beginning(summary.from), subject: beginning(summary.subject) }
+    }
+}
+
+/// As much as a row can show at all.
+fn beginning(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(HTTP_PAGE_FIELD_BYTES_MAX));
+    text.shrink_to_fit();
+    text
+}
+
+pub(in crate::http) fn page(
+    desk: &Desk<'_>,
+    name: &MailboxName,
+    rows: &[Row],
+    newest: Newest,
+) -> Response {
     let here = link::mailbox_page(name, desk.naming);
-    let listed = newest.listed.len();
+    let listed = rows.len();
     let main = html! {
         div.title {
             h1 { (name) }
@@ -32,14 +60,14 @@ pub(in crate::http) fn page(desk: &Desk<'_>, name: &MailboxName, newest: Newest)
             (empty(desk, name))
         } @else {
             ul.messages {
-                @for (message, summary) in newest.listed.iter().rev() {
+                @for Row { message, from, subject } in rows.iter().rev() {
                     @let link = link::message_page(name, desk.naming, message.id);
                     li.unseen[!message.seen] {
                         a.row href=(link) {
-                            span.from { (summary.from) }
+                            span.from { (from) }
                             span.subject {
-                                @if summary.subject.is_empty() { em { "no subject" } }
-                                @else { (summary.subject) }
+                                @if subject.is_empty() { em { "no subject" } }
+                                @else { (subject) }
                             }
                             span.when {
                                 time { (plain(message.received_unix_ms)) }
