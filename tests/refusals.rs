@@ -195,13 +195,13 @@ fn clients_past_the_cap_are_told_so_and_a_monitor_still_gets_in() {
     let mut refused = Client::connect(daemon.smtp);
     let reply = refused.expect("421 4.3.2");
     assert!(reply.ends_with("Too many connections"), "{reply}");
-    refused.end();
+    assert_eq!(refused.rest(), b"");
     assert_eq!(browser.get("/readyz").status, 200);
     assert_eq!(Browser::connect(daemon.http).get("/livez").status, 200);
     assert_eq!(browser.metric("mailfly_connections_refused_total{service=\"smtp\"}"), 1);
     let mut leaves = clients.swap_remove(0);
     leaves.send(b"QUIT\r\n");
     leaves.expect("221");
-    leaves.end();
+    assert_eq!(leaves.rest(), b"");
     Client::introduced(daemon.smtp).deliver("b@example.com", b"Subject: room again\r\n\r\n");
 }

@@ -116,3 +116,21 @@ fn one_who_pipelines_without_ever_reading_and_leaves_is_forgotten() {
     assert!((0..1000).any(|_| browser.metric(open) == 0), "they are still there");
     others_go_on(&daemon);
 }
+
+#[test]
+fn requests_in_a_row_that_take_long_do_not_keep_mail_waiting() {
+    const REQUESTS: usize = 400;
+    let daemon = Daemon::start(&[]);
+    Client::introduced(daemon.smtp).deliver("long@x", &message(1, 1_000_000));
+    let mut greedy = Client::connect(daemon.http);
+    greedy.send(
+        "HEAD /api/v1/mailbox/long/latest HTTP/1.1\r\nHost: x\r\n\r\n".repeat(REQUESTS).as_bytes(),
+    );
+    Client::introduced(daemon.smtp).deliver("short@x", b"Subject: in between\r\n\r\n");
+    let mut answers = Vec::new();
+    while !greedy.is_quiet() {
+        answers.extend(greedy.some());
+    }
+    let answered = String::from_utf8(answers).unwrap().matches("HTTP/1.1 200").count();
+    assert!(answered < REQUESTS, "mail was taken after all of it");
+}

@@ -141,7 +141,7 @@ impl Errand<'_, '_, '_> {
     fn view(&mut self, name: &MailboxName) -> Result<(Mailbox, Message, View), Failure> {
         let (mailbox, message) = self.message(name)?;
         let envelope = self.read(&message);
-        let view = View::of(&self.desk.scratch.message, &envelope);
+        let view = View::of(self.desk.scratch.message(), &envelope);
         Ok((mailbox, message, view))
     }
 
@@ -166,20 +166,21 @@ impl Errand<'_, '_, '_> {
         };
         let mut source = self.desk.responses.begin()?;
         source.push(trace.lines().as_bytes())?;
-        source.push(&self.desk.scratch.message)?;
+        source.push(self.desk.scratch.message())?;
         Ok(Response::text(Status::OK, source))
     }
 
     fn attachment(&mut self) -> Result<Response, Failure> {
         let name = self.name()?;
         let (_, message) = self.message(&name)?;
-        self.desk.store.read_body(&message, &mut self.desk.scratch.message);
+        self.desk.scratch.read(self.desk.store, &message, usize::MAX);
         let mut file = self.desk.responses.begin()?;
         let mut written = Ok(());
-        let attachment = View::attachment(&self.desk.scratch.message, self.found.number, |bytes| {
-            written = file.push(bytes);
-        })
-        .ok_or(Failure::NotFound)?;
+        let attachment =
+            View::attachment(self.desk.scratch.message(), self.found.number, |bytes| {
+                written = file.push(bytes);
+            })
+            .ok_or(Failure::NotFound)?;
         written?;
         Ok(Response::download(
             download::safe_type(&attachment.content_type),
@@ -232,7 +233,7 @@ impl Errand<'_, '_, '_> {
 
     /// Reads a message into the scratch.
     fn read(&mut self, message: &Message) -> Envelope {
-        self.desk.store.read_body(message, &mut self.desk.scratch.message);
+        self.desk.scratch.read(self.desk.store, message, usize::MAX);
         self.desk.store.read_envelope(message)
     }
 }

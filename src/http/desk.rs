@@ -1,7 +1,7 @@
 //! The world that an answer may touch: lent by the server for one turn, given back after it.
 
 use crate::metrics::Sample;
-use crate::store::{Naming, Store};
+use crate::store::{Message, Naming, Store};
 
 use super::held::Responses;
 
@@ -29,13 +29,31 @@ pub struct Desk<'a> {
 /// Room to read one message into.
 #[derive(Debug)]
 pub struct Scratch {
-    pub(super) message: Vec<u8>,
+    message: Vec<u8>,
+    read_bytes: usize,
 }
 
 impl Scratch {
     /// Takes the room, for messages up to this size.
     #[must_use]
     pub fn new(message_bytes_max: usize) -> Self {
-        Self { message: Vec::with_capacity(message_bytes_max) }
+        Self { message: Vec::with_capacity(message_bytes_max), read_bytes: 0 }
+    }
+
+    /// How many bytes of mail were read since this was last asked: what answers cost is mostly that.
+    pub fn take_read_bytes(&mut self) -> usize {
+        std::mem::take(&mut self.read_bytes)
+    }
+
+    /// Reads the first `most` bytes of a message.
+    pub(super) fn read(&mut self, store: &Store, message: &Message, most: usize) -> &[u8] {
+        store.read_body_start(message, most, &mut self.message);
+        self.read_bytes += self.message.len();
+        &self.message
+    }
+
+    /// What was last read.
+    pub(super) fn message(&self) -> &[u8] {
+        &self.message
     }
 }

@@ -157,8 +157,9 @@ impl Exchange {
     fn progress(&self, consumed: usize) -> Progress {
         let then = match (self.closing, self.is_idle()) {
             (true, _) => Then::Close,
-            // What is behind this request is looked at when the response has left.
-            (false, false) => Then::Flush,
+            // What is behind this request is looked at when the response has left, and others had
+            // their turn.
+            (false, false) => Then::Yield,
             (false, true) => Then::Continue,
         };
         Progress { consumed, then }

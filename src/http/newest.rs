@@ -31,8 +31,7 @@ impl Newest {
         let Some(mailbox) = desk.store.find(name) else { return Ok(Self::default()) };
         let held = desk.store.messages(mailbox, now).count();
         for message in desk.store.messages(mailbox, now).skip(held.saturating_sub(limit)) {
-            let beginning = &mut desk.scratch.message;
-            desk.store.read_body_start(&message, HEADER_PREVIEW_BYTES, beginning);
+            let beginning = desk.scratch.read(desk.store, &message, HEADER_PREVIEW_BYTES);
             let envelope = desk.store.read_envelope(&message);
             show(message, Summary::of_beginning(beginning, &envelope))?;
         }

@@ -203,6 +203,10 @@ impl<P: Protocol> Reactor<P> {
 
     /// Visits everybody who was queued when it begins; who is queued again waits a turn.
     fn run_queue(&mut self, protocol: &mut P) {
+        // Each turn begins with another: a protocol that does only so much in a turn serves all.
+        if self.queue.len() > 1 {
+            self.queue.rotate_left(1);
+        }
         for _ in 0..self.queue.len() {
             let Some(index) = self.queue.pop_front() else { return };
             let Some(slot) = self.connections.get_mut(index as usize) else { continue };

@@ -7,7 +7,8 @@ use super::mail::MailRoom;
 use crate::clock::Now;
 use crate::http::{Desk, Exchange, Responses, Scratch};
 use crate::limits::{
-    HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, HTTP_STALL_MS, PROTOCOL_TICK_MS, SMTP_IDLE_MS, SWEEP_MS,
+    HTTP_ANSWER_WORK_BYTES, HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, HTTP_STALL_MS,
+    HTTP_WORK_BYTES_PER_TURN, PROTOCOL_TICK_MS, SMTP_IDLE_MS, SWEEP_MS,
 };
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
@@ -33,6 +34,8 @@ pub struct Service<'s> {
     pub(super) smtp_address: String,
     pub(super) scratch: Scratch,
     pub(super) responses: Responses,
+    /// What answers may still cost in this turn, counted in bytes of mail read.
+    pub(super) http_work_left: usize,
     pub(super) draining: bool,
 }
 
@@ -157,6 +160,10 @@ impl Protocol for Service<'_> {
         }
     }
 
+    fn turn_begins(&mut self) {
+        self.http_work_left = HTTP_WORK_BYTES_PER_TURN;
+    }
+
     fn tick(&mut self, now: Now) {
         // All mailboxes within SWEEP_MS, a few each time.
         let ticks = u32::try_from(SWEEP_MS / PROTOCOL_TICK_MS).unwrap_or(1);
@@ -166,6 +173,9 @@ impl Protocol for Service<'_> {
 
 impl Service<'_> {
     fn answer(&mut self, exchange: &mut Exchange, input: &[u8], now: Now) -> Progress {
+        if self.http_work_left == 0 {
+            return Progress { consumed: 0, then: Then::Yield };
+        }
         let metrics = self.metrics;
         let mut desk = Desk {
             store: &mut self.store,
@@ -177,7 +187,12 @@ impl Service<'_> {
             scratch: &mut self.scratch,
             responses: &self.responses,
         };
-        exchange.receive(input, &mut desk, now)
+        let progress = exchange.receive(input, &mut desk, now);
+        if progress.consumed > 0 {
+            let work = HTTP_ANSWER_WORK_BYTES + self.scratch.take_read_bytes();
+            self.http_work_left = self.http_work_left.saturating_sub(work);
+        }
+        progress
     }
 
     fn mail_room(&mut self, source: IpAddr, now: Now) -> MailRoom<'_> {
