@@ -318,3 +318,25 @@ fn recipients_that_mean_one_mailbox_share_one_copy() {
     assert_eq!(house.browser.source("carol", "latest").sent, message(2, 50_000));
     drop(house.daemon);
 }
+
+#[test]
+fn the_name_that_a_list_tells_leads_back_to_its_mailbox() {
+    let mut house = House::open(&[]);
+    for (address, name) in [
+        ("bob+tag@x", "bob"),
+        ("\"a@b\"@x", "\"a@b\""),
+        ("\"\\\"a\\\"\"@x", "\"\\\"a\\\"\""),
+        ("\"..\"@x", "\"..\""),
+        ("a/b%c@x", "a/b%c"),
+    ] {
+        let id = house.deliver(address);
+        let list = |house: &mut House, text: &str| {
+            let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let body = house.browser.get(&format!("/api/v1/mailbox/{encoded}")).body;
+            serde_json::from_slice::<serde_json::Value>(&body).unwrap()
+        };
+        let told = list(&mut house, address)[0]["mailbox"].as_str().unwrap().to_owned();
+        assert_eq!(told, name);
+        assert_eq!(list(&mut house, &told)[0]["id"].as_str(), Some(&*id), "{told}");
+    }
+}

@@ -92,9 +92,10 @@ impl Errand<'_, '_, '_> {
         let asked = query_value(self.request.query, "limit").map(|limit| limit.parse::<usize>());
         let limit = asked.unwrap_or(Ok(HTTP_LIST_MESSAGES_MAX)).map_err(|_| Failure::Limit)?;
         let limit = limit.min(HTTP_LIST_MESSAGES_MAX);
+        let spelling = link::spelling(&name, self.desk.naming);
         let mut list = api::List::begin(self.desk.responses)?;
         let newest = Newest::visit(&name, limit, self.desk, self.now, |message, summary| {
-            list.push(&api::Entry::of(name.as_str(), &message, summary))
+            list.push(&api::Entry::of(&spelling, &message, summary))
         })?;
         let response = list.respond()?.with("Mailfly-Messages", newest.held.to_string());
         Ok(with_lost(response, newest.lost))
@@ -114,9 +115,10 @@ impl Errand<'_, '_, '_> {
     fn show(&mut self) -> Result<Response, Failure> {
         let name = self.name()?;
         let (_, message, view) = self.view(&name)?;
+        let spelling = link::spelling(&name, self.desk.naming);
         let path = link::attachment(&name, self.desk.naming, message.id);
         let link = self.request.host.map_or(path.clone(), |host| format!("http://{host}{path}"));
-        Ok(api::show(name.as_str(), &message, view, &link, self.desk.responses)?)
+        Ok(api::show(&spelling, &message, view, &link, self.desk.responses)?)
     }
 
     fn message_page(&mut self) -> Result<Response, Failure> {

@@ -29,21 +29,20 @@ pub(super) fn attachment(name: &MailboxName, naming: Naming, id: MessageId) -> S
     format!("/api/v1/mailbox/{}/{id}/attachment/", segment(name, naming))
 }
 
-fn segment(name: &MailboxName, naming: Naming) -> String {
-    let text = address(name, naming);
-    // A segment of dots only would be taken for a step in the path, encoded or not.
-    let text = if matches!(text.as_str(), "." | "..") { quoted(name) } else { text };
-    utf8_percent_encode(&text, ENCODED).to_string()
-}
-
-/// A name as it has to be asked for. Some names read as another's address (the mailbox of
-/// `"a@b"@example.com` is called `a@b`); those are asked for in quotes.
-fn address(name: &MailboxName, naming: Naming) -> String {
-    if MailboxName::of(name.as_bytes(), naming).as_ref() == Some(name) {
+/// A name as it has to be asked for, and so as the API tells it. Some names read as another's
+/// address (the mailbox of `"a@b"@example.com` is called `a@b`), and a segment of dots only is taken
+/// for a step in the path, encoded or not; those are asked for in quotes.
+pub(super) fn spelling(name: &MailboxName, naming: Naming) -> String {
+    let reads_as_itself = MailboxName::of(name.as_bytes(), naming).as_ref() == Some(name);
+    if reads_as_itself && !matches!(name.as_str(), "." | "..") {
         name.to_string()
     } else {
         quoted(name)
     }
+}
+
+fn segment(name: &MailboxName, naming: Naming) -> String {
+    utf8_percent_encode(&spelling(name, naming), ENCODED).to_string()
 }
 
 fn quoted(name: &MailboxName) -> String {
