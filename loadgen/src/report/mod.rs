@@ -1,5 +1,6 @@
 //! What a run came to, in the one form that all reports are made from.
 
+mod chart;
 pub(crate) mod hgrm;
 pub(crate) mod html;
 pub(crate) mod json;
