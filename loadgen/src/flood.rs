@@ -502,6 +502,8 @@ impl<'a> Flood<'a> {
             return;
         }
         if out_of_time {
+            // Only what found no connection was not begun.
+            self.start_due();
             for due in self.desk.pacing.overdue(now) {
                 self.desk.measure.unstarted(due, now);
             }

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::limits::{
     HTTP_BODY_BYTES_MAX, HTTP_FIELDS_MAX, HTTP_HEAD_BYTES_MAX, HTTP_TRIES_MAX, REQUESTS_AT_ONCE,
@@ -72,6 +72,8 @@ fn sum_of_lost(value: &str) -> Option<u64> {
 pub(crate) struct Client {
     address: SocketAddr,
     patience: Duration,
+    /// Nothing is asked after this, however often something comes.
+    deadline: Instant,
     stream: Option<TcpStream>,
     /// What has come and was not looked at.
     input: Vec<u8>,
@@ -79,9 +81,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(address: SocketAddr, patience: Duration) -> Self {
+    /// A client that waits so long for each answer, and gives up altogether at `deadline`.
+    pub(crate) fn new(address: SocketAddr, patience: Duration, deadline: Instant) -> Self {
         let chunk = vec![0; 64 * 1024].into_boxed_slice();
-        Self { address, patience, stream: None, input: Vec::new(), chunk }
+        Self { address, patience, deadline, stream: None, input: Vec::new(), chunk }
     }
 
     /// Asks for each path, in order, and hands each answer on. What is answered 503 is asked again.
@@ -110,7 +113,7 @@ impl Client {
                 Err(error) => {
                     self.stream = None;
                     tries += 1;
-                    if tries >= HTTP_TRIES_MAX {
+                    if tries >= HTTP_TRIES_MAX || Instant::now() > self.deadline {
                         return Err(error);
                     }
                     // Full at the moment, or a kept connection that was closed.
@@ -166,6 +169,9 @@ impl Client {
     }
 
     fn more(&mut self, stream: &mut TcpStream) -> io::Result<()> {
+        if Instant::now() > self.deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         match stream.read(&mut self.chunk)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             length => {

@@ -109,8 +109,8 @@ impl Measure {
             self.acknowledged += 1;
             self.bytes += bytes as u64;
         }
+        self.whole_ns_max = self.whole_ns_max.max(now.saturating_sub(message.scheduled));
         if self.counts(message, now) {
-            self.whole_ns_max = self.whole_ns_max.max(now.saturating_sub(message.scheduled));
             self.whole.saturating_record(now.saturating_sub(message.scheduled));
             self.uncorrected.saturating_record(now.saturating_sub(message.started));
         }

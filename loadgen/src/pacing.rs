@@ -29,7 +29,9 @@ impl Pacing {
     /// The next message, if it is due.
     pub(crate) fn next(&mut self, now: Nanoseconds) -> Option<Message> {
         let scheduled = self.next_due()?;
-        if self.rate.is_some() && scheduled > now || now >= self.end {
+        // What was due before the end may still start a moment after it.
+        let not_now = if self.rate.is_some() { scheduled > now } else { now >= self.end };
+        if not_now {
             return None;
         }
         let scheduled = if self.rate.is_some() { scheduled } else { now };
@@ -96,7 +98,9 @@ mod tests {
         assert_eq!(pacing.next(3_100_000).unwrap().scheduled, 2_000_500);
         let overdue: Vec<_> = pacing.overdue(9_000_000).collect();
         assert_eq!(overdue, [3_000_500, 4_000_500], "until the end, and no further");
-        assert_eq!(pacing.next(5_000_500), None, "after the end nothing starts");
+        assert_eq!(pacing.next(5_000_500).unwrap().scheduled, 3_000_500);
+        assert_eq!(pacing.next(5_000_500).unwrap().scheduled, 4_000_500);
+        assert_eq!(pacing.next(9_000_000), None, "nothing is due after the end");
     }
 
     #[test]
@@ -107,6 +111,7 @@ mod tests {
             assert_eq!((message.scheduled, message.started), (now, now));
         }
         assert_eq!(pacing.next(901), None, "three, and no more");
+        assert_eq!(Pacing::new(None, 0, 1000, 3).next(1000), None, "that is the end");
         assert!(pacing.is_over());
         assert_eq!(pacing.overdue(2000).count(), 0);
     }

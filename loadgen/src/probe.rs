@@ -2,9 +2,9 @@
 //! needs. Blocking, and over before anything is measured.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::arguments::Shape;
 use crate::limits::{PROBE_SECONDS, REPLY_LINE_BYTES_MAX};
@@ -65,10 +65,11 @@ fn offers(plan: &Plan) -> Result<Vec<String>, ProbeError> {
         Ok(BufReader::new(stream))
     };
     let mut stream = connect().map_err(ProbeError::Unreachable)?;
-    reply(&mut stream, "220")?;
+    let deadline = Instant::now() + patience;
+    reply(&mut stream, "220", deadline)?;
     let mut say = |line: &[u8], code| -> Result<Vec<String>, ProbeError> {
         stream.get_mut().write_all(line).map_err(ProbeError::Unreachable)?;
-        reply(&mut stream, code)
+        reply(&mut stream, code, deadline)
     };
     let offers = say(b"EHLO loadgen.example.org\r\n", "250")?;
     // Some only close.
@@ -77,12 +78,14 @@ fn offers(plan: &Plan) -> Result<Vec<String>, ProbeError> {
 }
 
 /// The lines of a reply, without their codes.
-fn reply(stream: &mut BufReader<TcpStream>, code: &str) -> Result<Vec<String>, ProbeError> {
+fn reply(
+    stream: &mut BufReader<TcpStream>,
+    code: &str,
+    deadline: Instant,
+) -> Result<Vec<String>, ProbeError> {
     let mut lines = Vec::new();
     loop {
-        let mut line = Vec::new();
-        let mut bounded = stream.take(REPLY_LINE_BYTES_MAX as u64);
-        bounded.read_until(b'\n', &mut line).map_err(ProbeError::Unreachable)?;
+        let line = line(stream, deadline).map_err(ProbeError::Unreachable)?;
         let text = String::from_utf8_lossy(line.trim_ascii()).into_owned();
         let rest = text.strip_prefix(code).filter(|_| lines.len() < 100);
         let Some(rest) = rest else { return Err(ProbeError::Greeting(text)) };
@@ -92,4 +95,23 @@ fn reply(stream: &mut BufReader<TcpStream>, code: &str) -> Result<Vec<String>, P
             return Ok(lines);
         }
     }
+}
+
+/// One line, or what there is of it when the server closes or says too much.
+fn line(stream: &mut BufReader<TcpStream>, deadline: Instant) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') && line.len() < REPLY_LINE_BYTES_MAX {
+        // A byte now and then keeps each read patient, and must not keep the whole.
+        if Instant::now() > deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let come = stream.fill_buf()?;
+        if come.is_empty() {
+            break;
+        }
+        let end = memchr::memchr(b'\n', come).map_or(come.len(), |at| at + 1);
+        line.extend_from_slice(&come[..end]);
+        stream.consume(end);
+    }
+    Ok(line)
 }

@@ -53,7 +53,7 @@ impl Verdict {
 
 /// What the server had counted as removed, over all mailboxes; none if it does not say.
 pub(crate) fn removed(plan: &Plan) -> Option<u64> {
-    let mut client = Client::new(plan.http, Duration::from_nanos(plan.timeout_ns));
+    let mut client = client(plan, Duration::from_nanos(plan.timeout_ns));
     let mut sum = None;
     let paths = ["/metrics".to_owned()];
     let result = client.fetch(&paths, |_, head, body| {
@@ -62,6 +62,11 @@ pub(crate) fn removed(plan: &Plan) -> Option<u64> {
         }
     });
     result.ok().and(sum)
+}
+
+fn client(plan: &Plan, at_most: Duration) -> Client {
+    let patience = Duration::from_nanos(plan.timeout_ns);
+    Client::new(plan.http, patience, Instant::now() + at_most)
 }
 
 fn sum_of_removed(metrics: &str) -> Option<u64> {
@@ -81,7 +86,7 @@ pub(crate) fn verify(
     let since = Instant::now();
     let index = Index::of(plan, traffic, ledger);
     let mut reading = Reading {
-        client: Client::new(plan.http, Duration::from_nanos(plan.timeout_ns)),
+        client: client(plan, Duration::from_secs(plan.verify_seconds)),
         traffic,
         ledger,
         begun,
@@ -99,13 +104,12 @@ pub(crate) fn verify(
         .filter(|mailbox| all || !index.of_mailbox(*mailbox).is_empty())
         .collect();
     for group in mailboxes.chunks(REQUESTS_AT_ONCE) {
-        if since.elapsed() > Duration::from_secs(plan.verify_seconds) {
-            let why = format!("not all was read in {} s", plan.verify_seconds);
-            reading.verdict.unfinished = Some(why);
-            break;
-        }
         if let Err(error) = reading.group(group, &index) {
-            reading.verdict.unfinished = Some(format!("reading back: {error}"));
+            let seconds = plan.verify_seconds;
+            reading.verdict.unfinished = Some(match error.kind() {
+                io::ErrorKind::TimedOut => format!("not all was read in {seconds} s"),
+                _ => format!("reading back: {error}"),
+            });
             break;
         }
     }

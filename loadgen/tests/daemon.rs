@@ -51,10 +51,11 @@ impl Drop for Daemon {
 #[test]
 #[ignore = "needs MAILFLY_BINARY"]
 fn whatever_mailfly_acknowledges_is_there() {
-    let daemon = Daemon::start(&[]);
     for shape in ["lockstep", "pipelined", "burst", "bdat"] {
         for more in [&[][..], &["--messages-per-connection", "1"], &["--recipients", "4", "--dots"]]
         {
+            // A new one for each, so that earlier mail need not be read again.
+            let daemon = Daemon::start(&["--memory", "64MiB"]);
             let report = daemon.flood(&[&["--shape", shape], more].concat());
             assert_eq!(report["verify"]["lost"], 0);
             assert!(report["verify"]["stored"].as_u64().unwrap() >= 5000, "{report:#}");

@@ -59,21 +59,24 @@ pub(super) fn percentile_chart(curves: &[Curve<'_>]) -> Drawn {
     if !low.is_finite() {
         return Ok(String::new());
     }
+    let nines = curves.iter().flat_map(|curve| &curve.points).map(|point| point.0);
+    let nines_max = nines.fold(1.0, f64::max).ceil();
     // Whole decades and halves of them, so that the first and last line have a number.
     let decades = ((low.log10() * 2.0).floor() / 2.0, (high.log10() * 2.0).ceil() / 2.0 + 0.01);
     draw(|area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
+            .margin_right(32)
             .x_label_area_size(36)
             .y_label_area_size(64)
-            .build_cartesian_2d(0.0..NINES_MAX, decades.0..decades.1)?;
+            .build_cartesian_2d(0.0..nines_max, decades.0..decades.1)?;
         chart
             .configure_mesh()
             .bold_line_style(GRID)
             .light_line_style(TRANSPARENT)
             .axis_style(GRID)
             .label_style((FONT, FONT_SIZE, &INK))
-            .x_labels(6)
+            .x_labels(nines_max as usize + 1)
             .y_labels(8)
             .x_label_formatter(&|nines| nines_as_percentile(*nines))
             .y_label_formatter(&|decade| milliseconds(10f64.powf(*decade)))
@@ -104,6 +107,7 @@ pub(super) fn time_chart(unit: &str, curves: &[Curve<'_>]) -> Drawn {
     draw(|area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
+            .margin_right(32)
             .x_label_area_size(36)
             .y_label_area_size(64)
             .build_cartesian_2d(0.0..seconds, 0.0..top)?;
@@ -115,6 +119,7 @@ pub(super) fn time_chart(unit: &str, curves: &[Curve<'_>]) -> Drawn {
             .label_style((FONT, FONT_SIZE, &INK))
             .x_labels(10)
             .y_labels(6)
+            .x_label_formatter(&|value| rounded(*value))
             .y_label_formatter(&|value| rounded(*value))
             .x_desc("seconds")
             .y_desc(unit)
@@ -143,7 +148,7 @@ where
 {
     for (number, curve) in curves.iter().enumerate() {
         let colour = COLOURS[number % COLOURS.len()];
-        let style = colour.stroke_width(if curve.main { 3 } else { 1 });
+        let style = colour.stroke_width(if curve.main { 3 } else { 2 });
         chart
             .draw_series(LineSeries::new(curve.points.iter().copied(), style))?
             .label(curve.name)
@@ -183,8 +188,11 @@ fn milliseconds(value: f64) -> String {
 
 fn rounded(value: f64) -> String {
     match value {
-        value if value >= 10_000.0 => format!("{:.0} k", value / 1e3),
-        value if value >= 10.0 || value == 0.0 => format!("{value:.0}"),
+        value if value >= 1000.0 => {
+            let (thousands, rest) = ((value / 1e3).floor(), value % 1e3);
+            format!("{thousands:.0},{rest:03.0}")
+        }
+        value if value >= 10.0 || value.fract() == 0.0 => format!("{value:.0}"),
         value => format!("{value:.1}"),
     }
 }

@@ -160,6 +160,9 @@ fn courses(summary: &Summary, page: &mut String) -> Result<(), Box<dyn Error>> {
             .collect(),
         main: true,
     };
+    if summary.timeline.is_empty() {
+        return Ok(());
+    }
     let mut chart = |heading: &str, unit: &str, curves: Vec<Curve<'_>>| {
         let curves: Vec<_> = curves.into_iter().filter(|curve| !curve.points.is_empty()).collect();
         if !curves.is_empty() {

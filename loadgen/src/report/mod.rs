@@ -235,6 +235,7 @@ impl Summary {
         }
         if !measured {
             warnings.push("the run ended within its warm-up: nothing was measured".to_owned());
+            return warnings;
         }
         if self.generator.cpu_share > OWN_CPU_SHARE_MAX {
             warnings.push(format!(
@@ -296,7 +297,9 @@ impl Generator {
             };
         };
         let whole = (used.own_user_ns + used.own_system_ns) as f64;
-        let work = (whole - used.own_spun_ns as f64).max(0.0);
+        // Who spins is kept from the CPU while spinning: that was no work either, and no spinning.
+        let spun = used.own_spun_ns.saturating_sub(used.own_wait_ns) as f64;
+        let work = (whole - spun).max(0.0);
         let elapsed = used.elapsed_ns.max(1) as f64;
         Self {
             cpu_us_per_message: work / 1e3 / outcome.measure.acknowledged.max(1) as f64,
