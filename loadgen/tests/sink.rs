@@ -55,6 +55,39 @@ fn every_shape_arrives_whole_and_is_read_back() {
 }
 
 #[test]
+fn a_message_that_no_socket_takes_at_once_arrives_whole() {
+    for shape in SHAPES {
+        let sink = Sink::start(Wrong::Nothing);
+        let flags = ["--messages", "6", "--connections", "2", "--size", "12MiB", "--shape", shape];
+        let (status, report, _) = sink.flood(&[&flags[..], &["--verify"]].concat());
+        assert_eq!((status, verdict(&report)), (0, [6, 0, 0, 0, 0]), "{shape}");
+    }
+}
+
+#[test]
+fn a_generator_that_was_stopped_says_that_it_fell_behind() {
+    let sink = Sink::start(Wrong::Nothing);
+    let child = sink.spawn(&["--rate", "500", "--time", "1s", "--connections", "8"]);
+    // Stopped in the middle of its schedule, for some 100 messages of it.
+    while sink.taken() < 400 {
+        std::thread::yield_now();
+    }
+    let signal = |name: &str| {
+        let pid = child.id().to_string();
+        let kill = std::process::Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(kill.unwrap().success());
+    };
+    signal("STOP");
+    std::thread::sleep(Duration::from_millis(200));
+    signal("CONT");
+    let output = child.wait_with_output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["generator"]["late_starts"].as_u64().unwrap() > 0, "{report:#}");
+    assert!(report["warnings"].to_string().contains("fell behind"), "{report:#}");
+    assert!(report["latency"]["whole"]["max"].as_f64().unwrap() > 190_000.0, "{report:#}");
+}
+
+#[test]
 fn what_the_sink_does_to_one_message_is_found() {
     for (wrong, found, status) in [
         (Wrong::Nothing, [300, 0, 0, 0, 0], 0),

@@ -229,7 +229,6 @@ impl Summary {
 
     fn find_warnings(&self, plan: &Plan, measured: bool) -> Vec<String> {
         let mut warnings = Vec::new();
-        let percent = |share: f64| (share * 100.0).round();
         if self.aborted {
             warnings.push("ended early: one error after the other, and nothing between".to_owned());
         }
@@ -237,25 +236,7 @@ impl Summary {
             warnings.push("the run ended within its warm-up: nothing was measured".to_owned());
             return warnings;
         }
-        if self.generator.cpu_share > OWN_CPU_SHARE_MAX {
-            warnings.push(format!(
-                "the generator used {} % of a CPU: it may be what limits these figures",
-                percent(self.generator.cpu_share)
-            ));
-        }
-        if self.generator.wait_share > OWN_WAIT_SHARE_MAX {
-            warnings.push(format!(
-                "the generator waited for a CPU {} % of the time: give it one of its own",
-                percent(self.generator.wait_share)
-            ));
-        }
-        if self.generator.late_starts > 0 {
-            warnings.push(format!(
-                "the generator fell behind: {} messages started over 1 ms late though a \
-                 connection was free (the corrected latency has it)",
-                self.generator.late_starts
-            ));
-        }
+        warnings.extend(self.generator.warnings());
         if self.messages.unstarted > 0 {
             warnings.push(format!(
                 "{} messages were due and never started, for want of a free connection: the server \
@@ -311,6 +292,34 @@ impl Generator {
     }
 }
 
+impl Generator {
+    /// When it was itself what was measured.
+    fn warnings(&self) -> Vec<String> {
+        let percent = |share: f64| (share * 100.0).round();
+        let mut warnings = Vec::new();
+        if self.cpu_share > OWN_CPU_SHARE_MAX {
+            warnings.push(format!(
+                "the generator used {} % of a CPU: it may be what limits these figures",
+                percent(self.cpu_share)
+            ));
+        }
+        if self.wait_share > OWN_WAIT_SHARE_MAX {
+            warnings.push(format!(
+                "the generator waited for a CPU {} % of the time: give it one of its own",
+                percent(self.wait_share)
+            ));
+        }
+        if self.late_starts > 0 {
+            warnings.push(format!(
+                "the generator fell behind: {} messages started over 1 ms late though a \
+                 connection was free (the corrected latency has it)",
+                self.late_starts
+            ));
+        }
+        warnings
+    }
+}
+
 impl Server {
     fn of(plan: &Plan, outcome: &Outcome) -> Option<Self> {
         let used = outcome.timeline.used()?;
@@ -342,5 +351,25 @@ impl Side {
             read_latency: (plan.side.http_readers > 0)
                 .then(|| Percentiles::of(&figures.read_latencies)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generator_that_was_the_bottleneck_says_so() {
+        let generator = |cpu_share, wait_share, late_starts| Generator {
+            cpu_us_per_message: 1.0,
+            cpu_user_share: 0.1,
+            cpu_share,
+            wait_share,
+            late_starts,
+        };
+        assert!(generator(0.9, 0.1, 0).warnings().is_empty());
+        assert!(generator(0.91, 0.0, 0).warnings()[0].contains("used 91 %"));
+        assert!(generator(0.5, 0.4, 0).warnings()[0].contains("waited for a CPU 40 %"));
+        assert!(generator(0.5, 0.0, 1).warnings()[0].contains("fell behind"));
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -77,6 +77,17 @@ impl Sink {
 
     pub(crate) fn taken(&self) -> u64 {
         self.state.lock().unwrap().taken
+    }
+
+    /// Starts the generator against this sink, with --json.
+    pub(crate) fn spawn(&self, flags: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_loadgen"))
+            .args(["--smtp", &self.smtp.to_string(), "--json"])
+            .args(flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     /// Runs the generator against this sink, with --json; its exit status and what it reported.
