@@ -31,11 +31,11 @@ impl From<Ending> for ExitCode {
 pub(crate) fn checks(plan: &Plan, summary: &Summary) -> Vec<Check> {
     let mut checks = Vec::new();
     if let Some(max) = plan.p99_ns_max {
-        let max = max as f64 / 1e3;
+        let max = max as f64 / 1e6;
         // Without any message there is no percentile, and a gate that saw nothing is not passed.
-        let passed = summary.latency.whole.count > 0 && summary.latency.whole.p99 <= max;
-        let measured = summary.latency.whole.p99;
-        checks.push(Check { name: "max-p99, µs", threshold: max, measured, passed });
+        let passed = summary.latency.whole.count > 0 && summary.latency.whole.p99 / 1e3 <= max;
+        let measured = summary.latency.whole.p99 / 1e3;
+        checks.push(Check { name: "max-p99, ms", threshold: max, measured, passed });
     }
     if let Some(min) = plan.rate_min {
         let measured = summary.messages.per_second;

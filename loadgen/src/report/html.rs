@@ -54,7 +54,7 @@ fn notices(summary: &Summary, page: &mut String) -> fmt::Result {
         let (name, threshold, measured) = (check.name, check.threshold, check.measured);
         writeln!(
             page,
-            "<p class=\"warning bad\">Threshold missed: {name} {threshold:.1}, was {measured:.1}</p>"
+            "<p class=\"warning bad\">Threshold missed: {name} {threshold}, was {measured:.3}</p>"
         )?;
     }
     let Some(verdict) = &summary.verify else { return Ok(()) };
@@ -162,6 +162,15 @@ fn courses(summary: &Summary, page: &mut String) -> Result<(), Box<dyn Error>> {
     };
     if summary.timeline.is_empty() {
         return Ok(());
+    }
+    let warmup =
+        summary.timeline.iter().map(|moment| moment.seconds).fold(0.0, f64::max) - summary.seconds;
+    if warmup > 0.05 {
+        writeln!(
+            page,
+            "<p class=\"note\">The curves below begin with {warmup:.1} s of warm-up, which all other \
+             figures leave out.</p>"
+        )?;
     }
     let mut chart = |heading: &str, unit: &str, curves: Vec<Curve<'_>>| {
         let curves: Vec<_> = curves.into_iter().filter(|curve| !curve.points.is_empty()).collect();

@@ -50,7 +50,7 @@ fn write_all(summary: &Summary, text: &mut String) -> std::fmt::Result {
     for check in &summary.checks {
         let verdict = if check.passed { "passed" } else { "MISSED" };
         let (name, threshold, measured) = (check.name, check.threshold, check.measured);
-        writeln!(text, "threshold    {name} {threshold:.1}: {measured:.1}, {verdict}")?;
+        writeln!(text, "threshold    {name} {threshold}: {measured:.3}, {verdict}")?;
     }
     for warning in &summary.warnings {
         writeln!(text, "WARNING      {warning}")?;
