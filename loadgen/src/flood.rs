@@ -12,6 +12,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::clock::{Clock, Nanoseconds};
 use crate::connection::{Connection, Fault, Manner, Message, Phase, Step, World};
+use crate::desk::Desk;
 use crate::dial::Dial;
 use crate::ledger::Ledger;
 use crate::limits::{
@@ -66,17 +67,6 @@ struct Slot {
     free_since: Option<Nanoseconds>,
 }
 
-/// What conversations may touch.
-struct Desk {
-    traffic: Traffic,
-    pacing: Pacing,
-    measure: Measure,
-    ledger: Option<Ledger>,
-    in_flight: u64,
-    /// The time of the present visit.
-    now: Nanoseconds,
-}
-
 /// All that is left of a run when it is over.
 pub(crate) struct Outcome {
     pub(crate) traffic: Traffic,
@@ -88,31 +78,6 @@ pub(crate) struct Outcome {
     pub(crate) begun: u64,
     /// It ended before its time, since nothing but faults came.
     pub(crate) aborted: bool,
-}
-
-impl World for Desk {
-    fn next(&mut self, now: Nanoseconds) -> Option<Message> {
-        let message = self.pacing.next(now)?;
-        self.in_flight += 1;
-        Some(message)
-    }
-
-    fn ending(&self) -> bool {
-        self.pacing.is_over()
-    }
-
-    fn replied(&mut self, phase: Phase, after: Nanoseconds) {
-        self.measure.replied(phase, after, self.now);
-    }
-
-    fn stored(&mut self, message: &Message, reply: &[u8], now: Nanoseconds) {
-        self.in_flight -= 1;
-        let bytes = self.traffic.message_bytes(message.sequence);
-        self.measure.stored(message, bytes, now);
-        if let Some(ledger) = &mut self.ledger {
-            ledger.acknowledge(message.sequence, reply);
-        }
-    }
 }
 
 impl<'a> Flood<'a> {

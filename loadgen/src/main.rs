@@ -7,7 +7,8 @@
 //! limits  clock  sys  choice          bounds, time, the system, unequal choice
 //! arguments  plan                     as typed; as meant
 //! traffic  connection  pacing         what is sent; a conversation, sans-IO; when messages start
-//! measure  ledger  process  timeline  what is counted
+//! measure  ledger  desk               what is counted
+//! process  timeline                   and over time
 //! dial  side  flood  probe  http  verify    sockets
 //! report  gate  main                  what it came to
 //! ```
@@ -19,6 +20,7 @@ mod arguments;
 mod choice;
 mod clock;
 mod connection;
+mod desk;
 mod dial;
 mod flood;
 mod gate;
