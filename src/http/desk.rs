@@ -47,7 +47,7 @@ impl Scratch {
 
     /// Reads the first `most` bytes of a message.
     pub(super) fn read(&mut self, store: &Store, message: &Message, most: usize) -> &[u8] {
-        store.read_body_start(message, most, &mut self.message);
+        store.read_body(message, most, &mut self.message);
         self.read_bytes += self.message.len();
         &self.message
     }

@@ -91,14 +91,9 @@ impl Store {
         self.messages(mailbox, now).last()
     }
 
-    /// The message exactly as it was sent, dots unstuffed, put into `into` in place of what is
-    /// there.
-    pub fn read_body(&self, message: &Message, into: &mut Vec<u8>) {
-        self.read_body_start(message, message.body_bytes, into);
-    }
-
-    /// The same, but at most the first `most` bytes.
-    pub fn read_body_start(&self, message: &Message, most: usize, into: &mut Vec<u8>) {
+    /// The message exactly as it was sent, dots unstuffed, or its first `most` bytes if it is longer;
+    /// put into `into` in place of what is there.
+    pub fn read_body(&self, message: &Message, most: usize, into: &mut Vec<u8>) {
         let bytes = message.body_bytes.min(most);
         into.clear();
         // At once, or it would be grown by doubling, to up to twice as much.
