@@ -168,6 +168,8 @@ fn the_status_tells_the_same_as_json_and_as_a_page() {
     let page = browser.get("/status");
     assert_eq!(page.status, 200);
     let page = String::from_utf8(page.body).unwrap();
+    let figures = status["metrics"].as_object().unwrap().len();
+    assert_eq!(page.matches("<tr>").count(), 1 + 4 + figures, "a row for each figure");
     let text = metrics(&mut browser);
     let described = text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split_once(' '));
     for (name, help) in described {

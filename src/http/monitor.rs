@@ -186,9 +186,8 @@ mod tests {
              # EOF\n"
         );
     }
-    #[test]
-    fn histograms_become_cumulative_buckets_in_seconds() {
-        let histogram = Histogram {
+    fn turns() -> Histogram {
+        Histogram {
             name: "mailfly_turn",
             help: "Help",
             unit: Unit::Nanoseconds,
@@ -196,10 +195,28 @@ mod tests {
             sum: 4_500_000_000,
             buckets: vec![(5_000, 3), (2_500_000_000, 2)],
             beyond: 1,
-            quantiles: [1, 2, 3, 4],
-            max: 5,
-        };
-        let text = render(vec![], vec![histogram]);
+            quantiles: [1_000, 2_000, 3_000_000, 4_000_000],
+            max: 2_600_000_000,
+        }
+    }
+
+    #[test]
+    fn histograms_come_to_what_people_ask_for() {
+        assert_eq!(turns().to_string(), "mailfly_turn_seconds");
+        assert_eq!(
+            summary(&turns()),
+            json!({
+                "p50": 1e-6, "p90": 2e-6, "p99": 0.003, "p99.9": 0.004, "max": 2.6, "count": 6
+            })
+        );
+        let connections = Histogram { unit: Unit::Connections, max: 7, ..turns() };
+        assert_eq!(connections.to_string(), "mailfly_turn");
+        assert_eq!(summary(&connections)["max"], 7);
+    }
+
+    #[test]
+    fn histograms_become_cumulative_buckets_in_seconds() {
+        let text = render(vec![], vec![turns()]);
         assert_eq!(
             text,
             "# HELP mailfly_turn_seconds Help\n\

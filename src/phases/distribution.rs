@@ -190,6 +190,14 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_is_within_itself() {
+        let mut distribution = Distribution::new(1, MOST).unwrap();
+        distribution.record(4, 1);
+        assert_eq!(distribution.buckets(&[2, 4, 8]), [0, 1, 0, 0]);
+        assert_eq!(distribution.buckets(&[3, 5]), [0, 1, 0]);
+    }
+
+    #[test]
     fn what_is_beyond_the_last_bound_is_counted_there_however_far() {
         let mut distribution = Distribution::new(GRAIN, MOST).unwrap();
         for value in [1000, 1_000_000, MOST, u64::MAX] {

@@ -20,7 +20,7 @@ pub(in crate::http) fn page(desk: &Desk<'_>) -> Response {
                 a href="/metrics" { "for Prometheus" } "."
             }
         }
-        h2 { "Times, since the start" }
+        h2 { "The loop, since the start" }
         (times(&histograms))
         h2 { "Counts" }
         (counts(&samples))
@@ -127,6 +127,8 @@ mod tests {
             (1_000, "1.0 µs"),
             (9_999, "9.9 µs"),
             (10_500, "10 µs"),
+            (999_999, "999 µs"),
+            (1_000_000, "1.0 ms"),
             (2_345_678, "2.3 ms"),
             (999_999_999, "999 ms"),
             (61_000_000_000, "61 s"),
