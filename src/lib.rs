@@ -12,6 +12,7 @@
 //! floor 1  smtp::{line,command,       bytes in, values out
 //!            address,body,reply,
 //!            hostname}
+//!          phases                      how long the server's own phases take
 //! floor 0  limits  clock  output      every bound in one place, the time, what is for a peer, what
 //!          progress  metrics  sys     is counted; the only `unsafe`
 //! ```
@@ -23,6 +24,7 @@ pub mod limits;
 pub mod metrics;
 pub mod net;
 pub mod output;
+pub mod phases;
 pub mod progress;
 pub mod server;
 pub mod smtp;

@@ -312,3 +312,61 @@ const _: () = assert!(BYTES_PER_VISIT <= u32::MAX as usize);
 const _: () = assert!(LINGER_MS < DRAIN_MS);
 // A sweep is some of the protocol's ticks.
 const _: () = assert!(SWEEP_MS >= PROTOCOL_TICK_MS && SWEEP_MS.is_multiple_of(PROTOCOL_TICK_MS));
+
+// ---- Metrics ----
+
+/// Decimal digits to which distributions tell values apart: to less than 1 %, and each digit more
+/// takes ten times the memory.
+pub const DISTRIBUTION_DIGITS: u8 = 2;
+/// The least that durations of phases are told apart by, in nanoseconds: about what it costs to
+/// read the clock.
+pub const PHASE_GRAIN_NS: u64 = 64;
+/// The longest duration of a phase that is told from longer ones, in nanoseconds: a minute, in
+/// which no server is alive that takes it for one turn.
+pub const PHASE_NS_MAX: u64 = 60_000_000_000;
+/// The bounds of the buckets that `/metrics` sorts those durations into, in nanoseconds: from 5 µs,
+/// within which an idle machine takes a short message, to 10 s.
+pub const PHASE_BOUNDS_NS: [u64; 20] = [
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+];
+/// The most connections served in one turn that are told from more.
+pub const TURN_CONNECTIONS_COUNTED_MAX: u64 = 1 << 20;
+/// The bounds of the buckets that turns are sorted into by the connections that they served: none,
+/// and up to what the events and accepts of one turn come to, with as much again left over.
+pub const TURN_CONNECTIONS_BOUNDS: [u64; 12] = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+
+const _: () = assert!(PHASE_GRAIN_NS.is_power_of_two());
+const _: () = assert!(ascends_below(&PHASE_BOUNDS_NS, PHASE_NS_MAX));
+const _: () = assert!(ascends_below(&TURN_CONNECTIONS_BOUNDS, TURN_CONNECTIONS_COUNTED_MAX));
+
+/// Whether each bound is greater than the one before, and `most` than all.
+const fn ascends_below(bounds: &[u64], most: u64) -> bool {
+    let mut at = 0;
+    while at < bounds.len() {
+        let next = if at + 1 < bounds.len() { bounds[at + 1] } else { most };
+        if bounds[at] >= next {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}

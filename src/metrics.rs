@@ -1,6 +1,6 @@
 //! What is counted: plain numbers that one thread adds to, so that counting costs next to nothing,
 //! and the form in which they are shown. Not here: how they are written out (`http`), or what the
-//! store counts of itself (`store::Figures`).
+//! store counts of itself (`store::Figures`), or how long things take (`phases`).
 
 /// One line of the metrics. Samples of one name stand next to each other in a list of them.
 #[derive(Clone, Debug, PartialEq, Eq)]

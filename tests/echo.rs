@@ -39,6 +39,11 @@ struct Echo {
     ticks: usize,
     draining: bool,
     long_lines_in_turn: usize,
+    /// What was said and has not been told to be sent: it is timed if it has the letter `*`.
+    timed_unsent: usize,
+    timed_sent: usize,
+    turns: Vec<(usize, u64)>,
+    turn_ns: u64,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +65,10 @@ impl Echo {
             ticks: 0,
             draining: false,
             long_lines_in_turn: 0,
+            timed_unsent: 0,
+            timed_sent: 0,
+            turns: vec![],
+            turn_ns: 0,
         }
     }
 
@@ -89,12 +98,14 @@ impl Protocol for Echo {
     }
 
     fn received(&mut self, talk: &mut Talk, input: &[u8], _: Now, output: &mut Output) -> Progress {
+        assert_eq!(self.timed_unsent, 0, "what was sent is told before anything else is said");
         assert!(!input.is_empty() && output.is_empty() && talk.held_sent == talk.held.len());
         if !self.whole_lines {
             let wanted =
                 input.iter().position(|&byte| byte == b'!').map_or(input.len(), |at| at + 1);
             let consumed = wanted.min(output.room());
             output.push(&input[..consumed]).unwrap();
+            self.timed_unsent += input[..consumed].iter().filter(|&&byte| byte == b'*').count();
             let then = match input[consumed - 1] {
                 b'!' => Then::Close,
                 _ if consumed < input.len() => Then::Flush,
@@ -161,6 +172,23 @@ impl Protocol for Echo {
 
     fn turn_begins(&mut self) {
         self.long_lines_in_turn = 0;
+        self.turn_ns = 0;
+    }
+
+    fn is_timed(&self) -> bool {
+        self.timed_unsent > 0
+    }
+
+    fn sent(&mut self, turn_ns: u64) {
+        assert!(self.timed_unsent > 0, "only what is timed is told");
+        assert!(self.turn_ns <= turn_ns, "time goes on within a turn");
+        self.timed_sent += std::mem::take(&mut self.timed_unsent);
+        self.turn_ns = turn_ns;
+    }
+
+    fn turn_ends(&mut self, connections: usize, turn_ns: u64) {
+        assert!(self.turn_ns <= turn_ns, "a turn is as long as anything in it");
+        self.turns.push((connections, turn_ns));
     }
 
     fn tick(&mut self, _: Now) {
@@ -330,6 +358,32 @@ fn what_takes_long_is_done_a_turn_at_a_time_and_all_of_it() {
         expect(client, &lines);
     }
     server.stop();
+}
+
+#[test]
+fn what_is_timed_is_told_once_it_was_sent_and_each_turn_at_its_end() {
+    let server = Server::start(Echo::new());
+    let started = Instant::now();
+    let mut clients: Vec<TcpStream> = (0..3).map(|_| server.connect()).collect();
+    for round in 0..10 {
+        for client in &mut clients {
+            client.write_all(b"*a**b").unwrap();
+            expect(client, b"*a**b");
+            client.write_all(b"untimed").unwrap();
+            expect(client, b"untimed");
+        }
+        // One is gone before it has read its answer.
+        let mut hasty = server.connect();
+        hasty.write_all(&[b'*'; 50][..=round]).unwrap();
+        expect(&mut hasty, b"*");
+    }
+    let lasted = started.elapsed().as_nanos() as u64;
+    let echo = server.stop();
+    assert_eq!(echo.timed_sent, 3 * 10 * 3 + (1..=10).sum::<usize>());
+    let served: usize = echo.turns.iter().map(|(connections, _)| connections).sum();
+    assert!(served >= 13 + 10 * (2 * 3 + 1), "those accepted, and each visit: {served}");
+    let longest = echo.turns.iter().map(|(_, ns)| *ns).max();
+    assert!(longest > Some(0) && longest <= Some(lasted + PATIENCE.as_nanos() as u64));
 }
 
 #[test]

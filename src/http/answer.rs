@@ -71,7 +71,9 @@ impl Errand<'_, '_, '_> {
             }
             Action::Source => self.source(),
             Action::Attachment => self.attachment(),
-            Action::Metrics => Ok(monitor::metrics((self.desk.samples)(self.desk.store))),
+            Action::Metrics => Ok(monitor::metrics(self.desk)),
+            Action::Status => Ok(monitor::status(self.desk)),
+            Action::StatusPage => Ok(pages::status::page(self.desk)),
             Action::Livez => Ok(monitor::livez()),
             Action::Readyz => Ok(monitor::readyz(self.desk.ready)),
         }

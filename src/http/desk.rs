@@ -1,6 +1,7 @@
 //! The world that an answer may touch: lent by the server for one turn, given back after it.
 
 use crate::metrics::Sample;
+use crate::phases::Phases;
 use crate::store::{Message, Naming, Store};
 
 use super::held::Responses;
@@ -20,6 +21,8 @@ pub struct Desk<'a> {
     pub ready: bool,
     /// The counters and gauges, read when somebody asks for them.
     pub samples: &'a dyn Fn(&Store) -> Vec<Sample>,
+    /// How long the server's phases take.
+    pub phases: &'a Phases,
     /// Room to read messages into, kept from one answer to the next.
     pub scratch: &'a mut Scratch,
     /// The memory that responses are written into.

@@ -14,7 +14,7 @@
 //!     download       how an attachment is handed over
 //!     link           paths that come back to what they name
 //!     date           a moment in the spellings that HTTP, JSON and mail want
-//!     monitor        metrics, livez, readyz
+//!     monitor        metrics, status, livez, readyz
 //!   response     the one place that writes a head     Response -> bytes
 //! desk       the world that an answer may touch
 //! held       the memory that responses are written into and wait in

@@ -59,6 +59,8 @@ pub enum Action {
     Source,
     Attachment,
     Metrics,
+    Status,
+    StatusPage,
     Livez,
     Readyz,
 }
@@ -100,6 +102,8 @@ pub const ROUTES: &[Route] = &[
     route(Delete, API_MESSAGE, A::Delete),
     route(Get, API_SOURCE, A::Source),
     route(Get, API_ATTACHMENT, A::Attachment),
+    route(Get, &[Word("api"), Word("v1"), Word("status")], A::Status),
+    route(Get, &[Word("status")], A::StatusPage),
     route(Get, &[Word("metrics")], A::Metrics),
     route(Get, &[Word("livez")], A::Livez),
     route(Get, &[Word("readyz")], A::Readyz),

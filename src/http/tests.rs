@@ -11,11 +11,13 @@ use super::{Desk, Exchange, Responses, Scratch};
 use crate::clock::Now;
 use crate::limits::{KIB, MIB};
 use crate::metrics::{Kind, Sample};
+use crate::phases::Phases;
 use crate::progress::Then;
 use crate::store::{Capacity, Client, Demand, MailboxName, MessageId, Naming, Protocol, Store};
 
 struct World {
     store: Store,
+    phases: Phases,
     scratch: Scratch,
     responses: Responses,
     ready: bool,
@@ -35,6 +37,7 @@ impl World {
         let capacity = Capacity::of(&demand).expect("a small store");
         Self {
             store: Store::new(capacity, 1).expect("memory"),
+            phases: Phases::new().expect("bounds"),
             scratch: Scratch::new(demand.message_bytes_max),
             responses: Responses::new(demand.message_bytes_max),
             ready: true,
@@ -78,6 +81,7 @@ impl World {
             smtp: "127.0.0.1:1025",
             ready: self.ready,
             samples: &samples,
+            phases: &self.phases,
             scratch: &mut self.scratch,
             responses: &self.responses,
         })

@@ -10,7 +10,7 @@ use mio::net::TcpStream;
 
 use super::Protocol;
 use super::spill::{Spill, Spilled};
-use crate::clock::Now;
+use crate::clock::{Now, Stopwatch};
 use crate::limits::{BYTES_PER_VISIT, LINGER_BYTES_MAX, OUTPUT_BYTES, READ_BUFFER_BYTES};
 use crate::output::Output;
 use crate::progress::{Progress, Then};
@@ -22,6 +22,8 @@ pub(super) struct Workspace {
     input: Box<[u8]>,
     /// Empty between visits.
     pub(super) output: Output,
+    /// Runs since the turn began.
+    pub(super) stopwatch: Stopwatch,
 }
 
 /// One entry of the reactor's table.
@@ -81,11 +83,12 @@ enum Received {
 }
 
 impl Workspace {
-    pub(super) fn new(spill: Spill) -> Self {
+    pub(super) fn new(spill: Spill, stopwatch: Stopwatch) -> Self {
         Self {
             spill,
             input: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             output: Output::with_capacity(OUTPUT_BYTES),
+            stopwatch,
         }
     }
 }
@@ -341,11 +344,15 @@ impl<C> Slot<C> {
                 true => write(&self.stream, output),
                 false => write_both(&self.stream, output, held),
             };
+            let to_write = output.len() + held.len();
+            if protocol.is_timed() {
+                protocol.sent(space.stopwatch.elapsed_ns());
+            }
             let Ok(written) = written else {
                 space.output.clear();
                 return Sent::Failed;
             };
-            self.writable = written == output.len() + held.len();
+            self.writable = written == to_write;
             if written > 0 {
                 self.moved_ms = now.monotonic_ms;
             }

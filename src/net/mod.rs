@@ -12,6 +12,7 @@
 //!  accept  │ a bounded batch, after the old work; rests when there is no room       │
 //!  timers  │ a bounded number                                                       │
 //!  free    │ closed slots last, so that nothing stale meets a reused slot           │
+//!  clock   │ read once more: how long it took                                       │
 //!          └────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
@@ -103,6 +104,22 @@ pub trait Protocol {
 
     /// A turn of the loop begins: what the protocol counts by turns starts again.
     fn turn_begins(&mut self) {}
+
+    /// Whether there is something in what the protocol has just put into the output that it wants
+    /// timed. Asked after each write, so that the clock is only read for what matters.
+    fn is_timed(&self) -> bool {
+        false
+    }
+
+    /// What was in the output has been handed to the kernel, as far as the peer had room for it,
+    /// `turn_ns` nanoseconds after the turn began, which is when the loop learnt of everything that
+    /// it answers in it. Comes after [`is_timed`](Self::is_timed), before anything else is said to
+    /// anybody, and also if the peer was gone.
+    fn sent(&mut self, _turn_ns: u64) {}
+
+    /// A turn has ended, in which so many connections were visited or accepted, and which lasted for
+    /// `turn_ns` nanoseconds; the loop polls next.
+    fn turn_ends(&mut self, _connections: usize, _turn_ns: u64) {}
 
     /// Comes about every [`PROTOCOL_TICK_MS`](crate::limits::PROTOCOL_TICK_MS), for sweeps.
     fn tick(&mut self, _now: Now) {}

@@ -102,7 +102,7 @@ impl<P: Protocol> Reactor<P> {
     /// What the kernel says if it has no epoll descriptor, or no memory for the spill.
     pub fn new(clock: Clock, sizes: Sizes) -> io::Result<Self> {
         let connections_max = sizes.connections as usize;
-        let now = clock.now();
+        let (now, stopwatch) = clock.lap();
         let spill = Spill::new(sizes.connections, sizes.spill_surplus_arenas)?;
         Ok(Self {
             poll: Poll::new()?,
@@ -115,7 +115,7 @@ impl<P: Protocol> Reactor<P> {
             closed: Vec::with_capacity(connections_max),
             listeners: Listeners::none(),
             timers: Timers::new(connections_max),
-            space: Workspace::new(spill),
+            space: Workspace::new(spill, stopwatch),
             tick_at_ms: now.monotonic_ms + PROTOCOL_TICK_MS,
             drain_until_ms: None,
         })
@@ -155,13 +155,14 @@ impl<P: Protocol> Reactor<P> {
     /// Only if polling itself fails, which leaves nothing to go on with.
     pub fn turn(&mut self, protocol: &mut P) -> io::Result<Turn> {
         self.sleep()?;
-        self.now = self.clock.now();
+        (self.now, self.space.stopwatch) = self.clock.lap();
         let turn = self.note_events();
         protocol.turn_begins();
-        self.run_queue(protocol);
-        self.accept(protocol);
+        let visited = self.run_queue(protocol);
+        let accepted = self.accept(protocol);
         self.fire_timers(protocol);
         self.free_closed();
+        protocol.turn_ends(visited + accepted, self.space.stopwatch.elapsed_ns());
         Ok(turn)
     }
 
@@ -201,21 +202,25 @@ impl<P: Protocol> Reactor<P> {
         turn
     }
 
-    /// Visits everybody who was queued when it begins; who is queued again waits a turn.
-    fn run_queue(&mut self, protocol: &mut P) {
+    /// Visits everybody who was queued when it begins; who is queued again waits a turn. Returns how
+    /// many that were.
+    fn run_queue(&mut self, protocol: &mut P) -> usize {
         // Each turn begins with another: a protocol that does only so much in a turn serves all.
         if self.queue.len() > 1 {
             self.queue.rotate_left(1);
         }
+        let mut visited = 0;
         for _ in 0..self.queue.len() {
-            let Some(index) = self.queue.pop_front() else { return };
+            let Some(index) = self.queue.pop_front() else { break };
             let Some(slot) = self.connections.get_mut(index as usize) else { continue };
             slot.queued = false;
             if !slot.is_closed() {
+                visited += 1;
                 let after = slot.visit(protocol, &mut self.space, self.now);
                 self.settle(protocol, index, after);
             }
         }
+        visited
     }
 
     /// Does what has to be done with a connection after something was done for it.
@@ -252,9 +257,11 @@ impl<P: Protocol> Reactor<P> {
         }
     }
 
-    /// Accepts a bounded batch at each listener, unless accepting rests.
-    fn accept(&mut self, protocol: &mut P) {
+    /// Accepts a bounded batch at each listener, unless accepting rests. Returns how many peers may
+    /// stay.
+    fn accept(&mut self, protocol: &mut P) -> usize {
         let now_ms = self.now.monotonic_ms;
+        let mut accepted = 0;
         for listener in (0..self.listeners.len()).map(ListenerId) {
             for _ in 0..ACCEPTS_PER_TURN {
                 if !self.listeners.is_ready(listener, now_ms) {
@@ -263,25 +270,28 @@ impl<P: Protocol> Reactor<P> {
                 if self.connections.len() == self.connections_max {
                     // Until a slot is freed.
                     self.listeners.rest(u64::MAX);
-                    return;
+                    return accepted;
                 }
                 match self.listeners.accept(listener, now_ms) {
-                    Accepted::Peer(stream, peer) => self.admit(protocol, listener, stream, peer),
+                    Accepted::Peer(stream, peer) => {
+                        accepted += usize::from(self.admit(protocol, listener, stream, peer));
+                    }
                     Accepted::Lost => {}
                     Accepted::Nobody => break,
                 }
             }
         }
+        accepted
     }
 
-    /// Greets a peer and gives it a slot, or sends it away.
+    /// Greets a peer and gives it a slot, or sends it away; says which.
     fn admit(
         &mut self,
         protocol: &mut P,
         listener: ListenerId,
         mut stream: TcpStream,
         peer: SocketAddr,
-    ) {
+    ) -> bool {
         let now = self.now;
         let output = &mut self.space.output;
         let conversation = match protocol.connected(listener, peer, now, output) {
@@ -292,7 +302,7 @@ impl<P: Protocol> Reactor<P> {
                     let _ = stream.write(output.as_slice());
                     output.clear();
                 }
-                return;
+                return false;
             }
         };
         let entry = self.connections.vacant_entry();
@@ -304,6 +314,7 @@ impl<P: Protocol> Reactor<P> {
             after = After::Close;
         }
         self.settle(protocol, index as u32, after);
+        true
     }
 
     /// Fires a bounded number of timers.

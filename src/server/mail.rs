@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::clock::Now;
 use crate::metrics::Metrics;
+use crate::phases::Phases;
 use crate::smtp::address::Address;
 use crate::smtp::command::Mail;
 use crate::smtp::reply::{Fault, Refusal};
@@ -14,6 +15,7 @@ use crate::store::{self, Draft, MailboxName, MessageId, Naming, Protocol, Store}
 pub(super) struct MailRoom<'a> {
     pub(super) store: &'a mut Store,
     pub(super) metrics: &'a mut Metrics,
+    pub(super) phases: &'a mut Phases,
     pub(super) naming: Naming,
     pub(super) source: IpAddr,
     pub(super) now: Now,
@@ -52,6 +54,7 @@ impl World for MailRoom<'_> {
         let id = self.store.commit(draft, rest, &client, self.now).map_err(reason)?;
         self.metrics.messages += 1;
         self.metrics.message_bytes += bytes as u64;
+        self.phases.message_taken();
         Ok(id)
     }
 

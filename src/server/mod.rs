@@ -18,6 +18,7 @@ use crate::http::{Responses, Scratch};
 use crate::limits::{HEAP_TOP_PAD_BYTES, HTTP_CONNECTIONS_RESERVED, STACK_TOUCHED_BYTES};
 use crate::metrics::Metrics;
 use crate::net::{Bound, Reactor, Sizes};
+use crate::phases::Phases;
 use crate::smtp::session;
 use crate::store::Store;
 use crate::sys::memory;
@@ -81,6 +82,9 @@ impl<'s> Server<'s> {
         let service = Service {
             store: Store::new(capacity, seed).map_err(StartError::Memory)?,
             metrics: Metrics::default(),
+            phases: Phases::new().map_err(|error| {
+                StartError::System("the histograms", io::Error::other(error.to_string()))
+            })?,
             naming: settings.naming,
             session: session::Settings::new(
                 &settings.hostname,

@@ -15,6 +15,7 @@ use crate::limits::{
     SPILL_SURPLUS_ARENAS, STACK_TOUCHED_BYTES,
 };
 use crate::net::{Reactor, Sizes};
+use crate::phases::Phases;
 
 /// What memory is taken for, and how much.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Plan {
     pub fn of(settings: &Settings) -> Self {
         let mut terms = store(settings);
         terms.extend(reactor(settings));
-        terms.extend([http_responses(settings), http_scratch(settings), program()]);
+        terms.extend([http_responses(settings), http_scratch(settings), histograms(), program()]);
         Self { terms }
     }
 
@@ -162,6 +163,15 @@ fn http_scratch(settings: &Settings) -> Term {
             Size(settings.message_bytes_max),
             Size(HTTP_WORK_BYTES),
         ),
+    }
+}
+
+fn histograms() -> Term {
+    Term {
+        name: "histograms",
+        place: Place::Heap,
+        bytes: Phases::heap_bytes(),
+        counted: "how long the loop's phases take".to_owned(),
     }
 }
 

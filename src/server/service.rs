@@ -13,6 +13,7 @@ use crate::limits::{
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
 use crate::output::Output;
+use crate::phases::Phases;
 use crate::progress::{Progress, Then};
 use crate::smtp::reply::Goodbye;
 use crate::smtp::session::{self, Session};
@@ -22,6 +23,7 @@ use crate::store::{Draft, Naming, Store};
 pub struct Service<'s> {
     pub(super) store: Store,
     pub(super) metrics: Metrics,
+    pub(super) phases: Phases,
     pub(super) naming: Naming,
     pub(super) session: session::Settings<'s>,
     /// How many mailboxes there may be: what a sweep has to get round.
@@ -71,6 +73,7 @@ impl Protocol for Service<'_> {
             }
             let session = Session::new();
             session.greeting(&self.session, output);
+            self.phases.banner_said();
             self.metrics.smtp_connections += 1;
             self.metrics.smtp_connections_open += 1;
             return Admission::Accept(Conversation::Smtp { session, source: peer.ip() });
@@ -164,6 +167,18 @@ impl Protocol for Service<'_> {
         self.http_work_left = HTTP_WORK_BYTES_PER_TURN;
     }
 
+    fn is_timed(&self) -> bool {
+        self.phases.is_waiting()
+    }
+
+    fn sent(&mut self, turn_ns: u64) {
+        self.phases.sent(turn_ns);
+    }
+
+    fn turn_ends(&mut self, connections: usize, turn_ns: u64) {
+        self.phases.turn_ended(connections, turn_ns);
+    }
+
     fn tick(&mut self, now: Now) {
         // All mailboxes within SWEEP_MS, a few each time.
         let ticks = u32::try_from(SWEEP_MS / PROTOCOL_TICK_MS).unwrap_or(1);
@@ -184,6 +199,7 @@ impl Service<'_> {
             smtp: &self.smtp_address,
             ready: !self.draining,
             samples: &|store| [metrics.samples(), store.figures().samples()].concat(),
+            phases: &self.phases,
             scratch: &mut self.scratch,
             responses: &self.responses,
         };
@@ -196,7 +212,7 @@ impl Service<'_> {
     }
 
     fn mail_room(&mut self, source: IpAddr, now: Now) -> MailRoom<'_> {
-        let Self { store, metrics, naming, .. } = self;
-        MailRoom { store, metrics, naming: *naming, source, now }
+        let Self { store, metrics, phases, naming, .. } = self;
+        MailRoom { store, metrics, phases, naming: *naming, source, now }
     }
 }
