@@ -40,6 +40,8 @@ mod removal;
 mod model_test;
 
 pub use capacity::{Capacity, Demand, Shortage};
+#[doc(hidden)]
+pub use directory::BareDirectory;
 pub use directory::{Lost, SLOT_BYTES};
 pub use draft::Draft;
 pub use figures::Figures;
