@@ -12,7 +12,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 /// Longer than anything on loopback takes: what waits for so long hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The program, running with ports of its own. It is killed when dropped.
 pub(crate) struct Daemon {
