@@ -119,6 +119,9 @@ pub(crate) struct Arguments {
     /// So many HTTP connections that list mailboxes and read messages, as fast as they go.
     #[arg(long, value_name = "COUNT", default_value_t = 0, help_heading = SIDE)]
     pub(crate) http_readers: u32,
+    /// What the HTTP connections ask for.
+    #[arg(long, value_enum, default_value = "both", help_heading = SIDE)]
+    pub(crate) http_read: HttpRead,
 
     /// Print the report as JSON instead of the table.
     #[arg(long, help_heading = OUTPUT)]
@@ -180,6 +183,17 @@ pub(crate) enum IdleStage {
     Rcpt,
     /// In the middle of a message.
     Data,
+}
+
+/// What a reader over HTTP asks of each mailbox in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HttpRead {
+    /// A list, then the latest message as it was sent.
+    Both,
+    /// The list of its newest messages.
+    List,
+    /// Its latest message as it was sent.
+    Source,
 }
 
 const AFTER: &str = "\

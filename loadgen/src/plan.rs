@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::arguments::{Arguments, IdleStage, Shape};
+use crate::arguments::{Arguments, HttpRead, IdleStage, Shape};
 use crate::clock::Nanoseconds;
 use crate::limits::{
     CONNECTIONS_MAX, MAILBOXES_MAX, MAILBOXES_ZIPF_MAX, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN,
@@ -62,6 +62,7 @@ pub(crate) struct Side {
     pub(crate) slow_readers: u32,
     pub(crate) slow_interval_ns: Nanoseconds,
     pub(crate) http_readers: u32,
+    pub(crate) http_read: HttpRead,
 }
 
 impl Side {
@@ -164,6 +165,7 @@ impl Plan {
                 slow_readers: typed.slow_readers,
                 slow_interval_ns: typed.slow_interval.as_nanos() as u64,
                 http_readers: typed.http_readers,
+                http_read: typed.http_read,
             },
             json: typed.json,
             hgrm: typed.hgrm,

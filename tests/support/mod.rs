@@ -6,13 +6,15 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_mailfly");
 /// Longer than anything on loopback takes: what waits for so long hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The program, running with ports of its own. It is killed when dropped.
 pub(crate) struct Daemon {
@@ -26,7 +28,12 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts the program and waits until it says where it listens.
     pub(crate) fn start(flags: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mailfly"))
+        Self::run(&mut Command::new(PROGRAM), flags)
+    }
+
+    /// Starts the program by this command, which becomes the program.
+    pub(crate) fn run(command: &mut Command, flags: &[&str]) -> Self {
+        let mut child = command
             .args(["--smtp", "127.0.0.1:0", "--http", "127.0.0.1:0"])
             .args(flags)
             .env_clear()
@@ -42,6 +49,11 @@ impl Daemon {
         };
         let (smtp, http) = (address("smtp"), address("http"));
         Self { child, smtp, http }
+    }
+
+    /// What it writes to its standard error, if that was to be a pipe.
+    pub(crate) fn stderr(&mut self) -> Option<ChildStderr> {
+        self.child.stderr.take()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -327,6 +339,11 @@ impl Source {
         assert!(line().starts_with('\t'));
         Self { return_path, delivered_to, sent: rest.to_vec() }
     }
+}
+
+/// Says, past the harness that keeps what passing tests print, that a test did not do all of its work.
+pub(crate) fn skipped(test: &str, why: &str) {
+    let _ = writeln!(io::stderr(), "{test} ... skipped {why}");
 }
 
 /// One request over a connection of its own: status, head, and body.

@@ -168,7 +168,7 @@ impl SideLoad {
         self.settling += 1;
         entry.insert(match errand {
             Some(errand) => Peer::Guest(Guest::new(stream, errand)),
-            None => Peer::Reader(Reader::new(stream, token.0)),
+            None => Peer::Reader(Reader::new(stream, self.plan.http_read, token.0)),
         });
         Ok(())
     }

@@ -1,10 +1,11 @@
-//! A reader over HTTP: it lists a mailbox, reads its latest message, and goes on to the next one,
-//! over one connection, as fast as it is answered.
+//! A reader over HTTP: it lists a mailbox, reads its latest message, or only one of the two, and
+//! goes on to the next one, over one connection, as fast as it is answered.
 
 use std::io::{self, Read as _, Write};
 
 use mio::net::TcpStream;
 
+use crate::arguments::HttpRead;
 use crate::clock::Nanoseconds;
 use crate::http;
 use crate::limits::READER_LIST_MESSAGES;
@@ -21,6 +22,7 @@ pub(super) struct Read {
 #[derive(Debug)]
 pub(super) struct Reader {
     stream: TcpStream,
+    wanted: HttpRead,
     asked_at: Option<Nanoseconds>,
     /// How many questions were asked; they differ from reader to reader.
     questions: usize,
@@ -33,9 +35,10 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(stream: TcpStream, first_question: usize) -> Self {
+    pub(super) fn new(stream: TcpStream, wanted: HttpRead, first_question: usize) -> Self {
         Self {
             stream,
+            wanted,
             asked_at: None,
             questions: first_question.wrapping_mul(14),
             unsent: Vec::new(),
@@ -81,12 +84,7 @@ impl Reader {
     }
 
     fn ask(&mut self, now: Nanoseconds, mailboxes: &[String]) {
-        let mailbox = &mailboxes[(self.questions / 2) % mailboxes.len()];
-        let path = if self.questions.is_multiple_of(2) {
-            format!("/api/v1/mailbox/{mailbox}?limit={READER_LIST_MESSAGES}")
-        } else {
-            format!("/api/v1/mailbox/{mailbox}/latest/source")
-        };
+        let path = path(self.wanted, self.questions, mailboxes);
         self.unsent = http::request(&path);
         self.questions = self.questions.wrapping_add(1);
         self.asked_at = Some(now);
@@ -124,5 +122,41 @@ impl Reader {
         }
         self.body = None;
         Ok(Some(answer))
+    }
+}
+
+/// What a reader's question is, after so many.
+fn path(wanted: HttpRead, questions: usize, mailboxes: &[String]) -> String {
+    let (turn, is_list) = match wanted {
+        HttpRead::Both => (questions / 2, questions.is_multiple_of(2)),
+        HttpRead::List => (questions, true),
+        HttpRead::Source => (questions, false),
+    };
+    let mailbox = &mailboxes[turn % mailboxes.len()];
+    if is_list {
+        format!("/api/v1/mailbox/{mailbox}?limit={READER_LIST_MESSAGES}")
+    } else {
+        format!("/api/v1/mailbox/{mailbox}/latest/source")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_ask_each_mailbox_in_turn_for_what_they_want() {
+        let mailboxes = ["a", "b"].map(str::to_owned);
+        let asked = |wanted, questions| path(wanted, questions, &mailboxes);
+        let (list, source) = ("?limit=20", "/latest/source");
+        for (wanted, expected) in [
+            (HttpRead::Both, [("a", list), ("a", source), ("b", list), ("b", source)]),
+            (HttpRead::List, [("a", list), ("b", list), ("a", list), ("b", list)]),
+            (HttpRead::Source, [("a", source), ("b", source), ("a", source), ("b", source)]),
+        ] {
+            for (questions, (mailbox, tail)) in expected.into_iter().enumerate() {
+                assert_eq!(asked(wanted, questions), format!("/api/v1/mailbox/{mailbox}{tail}"));
+            }
+        }
     }
 }
