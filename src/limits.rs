@@ -216,8 +216,8 @@ pub const GUARD_COUNT_MAX: u32 = 60_000;
 /// The longest that anybody or anything stays banned, in milliseconds: a day, since addresses
 /// change hands. No ban is for ever.
 pub const GUARD_BAN_MS_MAX: u64 = 24 * 60 * 60 * 1000;
-/// No subject or body is banned on the word of fewer networks, of which each counts for no more than
-/// its share.
+/// No subject or body is banned on the word of fewer networks, of which each counts for no more
+/// than its share.
 pub const GUARD_REPEAT_NETWORKS_MIN: u32 = 4;
 /// How many counts of networks a subject or feature has; networks that fall on the same one share
 /// it.
@@ -246,8 +246,8 @@ pub const GUARD_BODY_FEATURES_BANNED: usize = 6;
 pub const GUARD_WORDS_MAX: usize = 10_000;
 /// The longest of them, in bytes.
 pub const GUARD_WORD_BYTES_MAX: usize = 64;
-/// The longest that a reply is held back, in milliseconds: less than any client waits for one, which
-/// RFC 5321 section 4.5.3.2 puts at two minutes and more.
+/// The longest that a reply is held back, in milliseconds: less than any client waits for one,
+/// which RFC 5321 section 4.5.3.2 puts at two minutes and more.
 pub const TARPIT_MS_MAX: u64 = 10 * 1000;
 /// The share of connections, in percent, from which on no reply is held back.
 pub const TARPIT_LOAD_PERCENT: u32 = 50;

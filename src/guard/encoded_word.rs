@@ -1,9 +1,9 @@
 //! Encoded-words (RFC 2047) turned into the bytes that they stand for, where they lie. Not here:
 //! charsets; for showing a subject there is the message's own reader.
 //!
-//! What is decoded is never longer than what it came from, so it needs no other room. A word that is
-//! cut off at the end is decoded as far as it goes; one that is malformed stays as it was sent. Each
-//! byte is looked at a bounded number of times.
+//! What is decoded is never longer than what it came from, so it needs no other room. A word that
+//! is cut off at the end is decoded as far as it goes; one that is malformed stays as it was sent.
+//! Each byte is looked at a bounded number of times.
 
 use std::ops::Range;
 
@@ -73,8 +73,8 @@ fn word(text: &[u8]) -> Option<Word> {
     Some(Word { encoding, content: (start, end), length })
 }
 
-/// Both decoders read `encoded` and write from `write` on, which is not behind it, and say where they
-/// stopped. Like mail readers they pass over what has no place there.
+/// Both decoders read `encoded` and write from `write` on, which is not behind it, and say where
+/// they stopped. Like mail readers they pass over what has no place there.
 fn base64(text: &mut [u8], encoded: Range<usize>, mut write: usize) -> usize {
     let (mut bits, mut count) = (0_u32, 0);
     for index in encoded {
@@ -172,7 +172,9 @@ mod tests {
         #[test]
         fn no_text_is_too_strange(
             pieces in prop::collection::vec(
-                prop::sample::select(vec!["=?", "?=", "?", "q", "b", "=", "a", "==", " ", "=4", "_"]),
+                prop::sample::select(vec![
+                    "=?", "?=", "?", "q", "b", "=", "a", "==", " ", "=4", "_",
+                ]),
                 0..80,
             ),
         ) {

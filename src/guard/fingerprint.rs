@@ -1,10 +1,10 @@
 //! By what a text is known again though a few of its words differ. Not here: counting it
 //! (`repeats`).
 //!
-//! Words are folded (ASCII letters to one case, digits to one digit, since campaigns number what they
-//! send), and every three that follow each other are hashed: a shingle. The first bits of a shingle's
-//! hash choose one of [`GUARD_BODY_FEATURES`] bins, and each bin keeps the least of the rest
-//! (min-wise hashing with one permutation). What a bin has kept is a feature:
+//! Words are folded (ASCII letters to one case, digits to one digit, since campaigns number what
+//! they send), and every three that follow each other are hashed: a shingle. The first bits of a
+//! shingle's hash choose one of [`GUARD_BODY_FEATURES`] bins, and each bin keeps the least of the
+//! rest (min-wise hashing with one permutation). What a bin has kept is a feature:
 //!
 //! ```text
 //! words      dear | friend | we | have | money | ...
@@ -15,8 +15,8 @@
 //! Of two texts that share a part J of their shingles each feature is the same with chance J. So a
 //! text of 150 words of which one is another in each copy (J = 0.96) has six of eight features in
 //! common with its like nearly always; two letters of one author hardly have one. Features are
-//! counted each by itself, so finding a text's like costs one look for each feature, not one for each
-//! text that was seen.
+//! counted each by itself, so finding a text's like costs one look for each feature, not one for
+//! each text that was seen.
 //!
 //! Read are the first [`GUARD_BODY_BYTES`] behind the header section, as they were sent: base64 is
 //! words of its own kind, which is enough to know the same attachment by. A soft line break of
@@ -40,8 +40,8 @@ pub(super) struct Fingerprint {
     soft_break: bool,
 }
 
-/// The features of a text, each as the bytes that it is counted by; a bin that nothing fell into has
-/// none.
+/// The features of a text, each as the bytes that it is counted by; a bin that nothing fell into
+/// has none.
 pub(super) type Features = [Option<[u8; 8]>; GUARD_BODY_FEATURES];
 
 const NONE: u32 = u32::MAX;
@@ -274,7 +274,9 @@ mod tests {
         #[test]
         fn a_text_has_the_same_features_at_every_cut(
             pieces in prop::collection::vec(
-                prop::sample::select(vec!["a", "bc", "D", "7", " ", "=", "=\r\n", "\r\n", "\n", "é"]),
+                prop::sample::select(vec![
+                    "a", "bc", "D", "7", " ", "=", "=\r\n", "\r\n", "\n", "é",
+                ]),
                 60..120,
             ),
         ) {

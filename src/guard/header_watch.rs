@@ -252,7 +252,8 @@ mod tests {
         fn the_same_is_found_at_every_cut(
             pieces in prop::collection::vec(
                 prop::sample::select(vec![
-                    "Subject", "sub", "ject", ":", " ", "\t", "\r\n", "\n", "\r", "a", "Re: ", "\r\n\r\n",
+                    "Subject", "sub", "ject", ":", " ", "\t", "\r\n", "\n", "\r", "a", "Re: ",
+                    "\r\n\r\n",
                 ]),
                 0..40,
             ),

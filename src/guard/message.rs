@@ -2,11 +2,11 @@
 //! connections, or what becomes of a message that was judged.
 //!
 //! ```text
-//! mail()      ban, bounces                            at MAIL
-//! body()      messages                                at the first bytes
-//!             words, subjects                         when the Subject field is over
-//!             bodies                                  after the first 4 KiB behind the header section
-//! finished()  whatever of it is still to be judged    at the end
+//! mail()      ban, bounces          at MAIL
+//! body()      messages              at the first bytes
+//!             words, subjects       when the Subject field is over
+//!             bodies                after the first 4 KiB behind the header section
+//! finished()  what is still to be   at the end
 //! ```
 //!
 //! Whatever the cuts between the calls of `body`, the same is found.
@@ -56,10 +56,11 @@ impl Inspection {
 }
 
 impl Guard {
-    /// A message begins, at MAIL. Its reverse-path is null (RFC 5321 section 4.5.5) if it is a bounce.
+    /// A message begins, at MAIL. Its reverse-path is null (RFC 5321 section 4.5.5) if it is a
+    /// bounce.
     ///
-    /// Only [`Inspection::verdict`] tells what is to be done with it; [`Verdict::Refuse`] can be said
-    /// at once.
+    /// Only [`Inspection::verdict`] tells what is to be done with it; [`Verdict::Refuse`] can be
+    /// said at once.
     #[must_use]
     pub fn mail(&mut self, peer: &Peer, reverse_path_is_null: bool, now: Now) -> Inspection {
         let mut inspection =

@@ -1,6 +1,6 @@
-//! Who is listened to, and what mail is wanted: the server's own judgement, in memory of fixed size.
-//! Sans-IO: the time and the seed are arguments, and what is to be done is a [`Verdict`]. Not here:
-//! replies, timers, closing, or reading lists from files.
+//! Who is listened to, and what mail is wanted: the server's own judgement, in memory of fixed
+//! size. Sans-IO: the time and the seed are arguments, and what is to be done is a [`Verdict`]. Not
+//! here: replies, timers, closing, or reading lists from files.
 //!
 //! ```text
 //!  connected(address) ──> (Peer, Verdict)      connections at once, connections, ban
@@ -13,15 +13,15 @@
 //!  explain(address)      why was I refused?
 //!  banned_subjects()     the last hours'
 //!
-//!  Guard ─┬─ Sources ── Table of standings ── Windows       sources.rs, table.rs, window.rs
-//!         ├─ Repeats of subjects                            repeats.rs, subject.rs, header_watch.rs
-//!         ├─ Repeats of features                            fingerprint.rs
-//!         └─ Words                                          words.rs
+//!  Guard ─┬─ Sources, a table of standings    sources.rs, table.rs, window.rs
+//!         ├─ Repeats of subjects              repeats.rs, header_watch.rs, subject.rs
+//!         ├─ Repeats of features              fingerprint.rs
+//!         └─ Words                            words.rs
 //! ```
 //!
-//! Every call takes a bounded number of steps whatever is in the tables, and none allocates. What is
-//! banned is so until a time that was set when it was banned, by the monotonic clock, and nothing
-//! that anybody does ends it sooner.
+//! Every call takes a bounded number of steps whatever is in the tables, and none allocates. What
+//! is banned is so until a time that was set when it was banned, by the monotonic clock, and
+//! nothing that anybody does ends it sooner.
 //!
 //! Beside the guard stand two laws without memory of their own, [`tarpit`] and [`pressure`].
 
@@ -142,7 +142,8 @@ impl Guard {
         self.sources.disconnected(peer.source, peer.place);
     }
 
-    /// A peer did what honest clients do not. [`Verdict::Refuse`]: its source is banned from now on.
+    /// A peer did what honest clients do not. [`Verdict::Refuse`]: its source is banned from now
+    /// on.
     pub fn offended(&mut self, peer: &Peer, offence: Offence, now: Now) -> Verdict {
         let (who, weight) = ((peer.source, peer.place), offence.weight());
         let found = self.sources.charge(who, Rule::Offences, weight, &self.rules, now.monotonic_ms);

@@ -10,7 +10,8 @@ use crate::limits::NETWORKS_MAX;
 /// A network in the manner of CIDR (RFC 4632 section 3.1): an address and how many of its bits
 /// matter.
 ///
-/// Kept as IPv6, IPv4 mapped into it (RFC 4291 section 2.5.5.2), so that there is one way to compare.
+/// Kept as IPv6, IPv4 mapped into it (RFC 4291 section 2.5.5.2), so that there is one way to
+/// compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: u128,
@@ -241,7 +242,8 @@ mod tests {
                 network.contains(other.into()),
                 (other.to_bits() ^ base) & mask == 0
             );
-            prop_assert_eq!(network.contains(other.to_ipv6_mapped().into()), network.contains(other.into()));
+            let mapped = other.to_ipv6_mapped();
+            prop_assert_eq!(network.contains(mapped.into()), network.contains(other.into()));
         }
 
         #[test]

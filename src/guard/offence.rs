@@ -15,7 +15,7 @@ pub enum Offence {
 impl Offence {
     /// What it weighs. Slips weigh little, since mail programs have bugs; what takes a slot for
     /// nothing weighs more; what is only done by those who do not listen weighs most. By default a
-    /// source is banned with the fourth or fifth of those, or with 21 faults.
+    /// source is banned with the fifth of those in ten minutes, or with the 21st fault.
     #[must_use]
     pub fn weight(self) -> u16 {
         match self {

@@ -124,7 +124,8 @@ mod tests {
     proptest! {
         #[test]
         fn more_load_is_never_less_pressure_and_more_pressure_never_more_time(
-            before in 0_u64..=100, one in 0_u64..=100, other in 0_u64..=100, calm_ms in any::<u64>(),
+            before in 0_u64..=100, one in 0_u64..=100, other in 0_u64..=100,
+            calm_ms in any::<u64>(),
         ) {
             let before = Pressure::Calm.next(load(before), IDLE);
             let less = before.next(load(one.min(other)), IDLE);

@@ -1,9 +1,9 @@
 //! What comes again and again, from wherever: a subject, or a feature of a text, each known by a
 //! keyed hash. Not here: how subjects and texts are read (`subject`, `fingerprint`).
 //!
-//! Nobody shall be able to have another's subject banned by sending it often. So a repeat is not one
-//! count but a few, over which networks are spread by keyed hash, and of each no more is added up
-//! than its share of the limit:
+//! Nobody shall be able to have another's subject banned by sending it often. So a repeat is not
+//! one count but a few, over which networks are spread by keyed hash, and of each no more is added
+//! up than its share of the limit:
 //!
 //! ```text
 //! counts  [ 1 | 0 | 93 | 0 | 2 | ... ]   sixteen, each in a window of four parts
@@ -222,7 +222,8 @@ mod tests {
             };
             prop_assert!(sent > u64::from(SETTING.count_max));
             prop_assert_eq!(until, now + SETTING.ban_ms);
-            let again = |repeats: &mut Repeats, at| repeats.seen(b"spam", source(9, 9), &SETTING, at);
+            let again =
+                |repeats: &mut Repeats, at| repeats.seen(b"spam", source(9, 9), &SETTING, at);
             prop_assert!(is_banned(again(&mut repeats, until - 1)));
             prop_assert_eq!(again(&mut repeats, until), Seen::Counted(1));
         }

@@ -1,5 +1,5 @@
-//! The rules: what they are called, what may be set about each, and what it is unless it is set. Not
-//! here: how they are judged.
+//! The rules: what they are called, what may be set about each, and what it is unless it is set.
+//! Not here: how they are judged.
 
 use std::fmt;
 use std::str::FromStr;
@@ -50,8 +50,8 @@ pub struct Setting {
     pub count_max: u32,
     /// Within how long, in milliseconds.
     pub window_ms: u64,
-    /// For how long the source, subject or text is banned then, in milliseconds. 0: only what is too
-    /// much is stopped.
+    /// For how long the source, subject or text is banned then, in milliseconds. 0: only what is
+    /// too much is stopped.
     pub ban_ms: u64,
 }
 
@@ -231,9 +231,9 @@ impl Rules {
 }
 
 impl Default for Rules {
-    /// What Mailinator was said to do, where that is known: a source that sends more than 20 messages
-    /// in two minutes is banned, a subject that comes more than 20 times in two minutes is banned for
-    /// an hour, bounces are dropped.
+    /// What Mailinator was said to do, where that is known: a source that sends more than 20
+    /// messages in two minutes is banned, a subject that comes more than 20 times in two minutes is
+    /// banned for an hour, bounces are dropped.
     fn default() -> Self {
         const SECOND: u64 = 1000;
         const MINUTE: u64 = 60 * SECOND;

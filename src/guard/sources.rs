@@ -11,10 +11,10 @@
 //!
 //! A standing that is banned, or has connections open, stays in its place whatever comes, so no ban
 //! is lifted before its end, by nobody. Where all of a set are such, its newcomers are the set's
-//! crowd: they share one standing, are allowed [`GUARD_CROWD_FACTOR`] times as much together, and are
-//! never banned, since that would be for what others did. So whoever fills the table with banned
-//! sources of his own (16,384 of a family, each of which had to earn it) makes newcomers of that
-//! family share, and neither keeps them out nor gets past the rules.
+//! crowd: they share one standing, are allowed [`GUARD_CROWD_FACTOR`] times as much together, and
+//! are never banned, since that would be for what others did. So whoever fills the table with
+//! banned sources of his own (16,384 of a family, each of which had to earn it) makes newcomers of
+//! that family share, and neither keeps them out nor gets past the rules.
 
 use super::rule::{Action, Rule, Rules};
 use super::source::Source;
@@ -318,17 +318,20 @@ impl Standing {
         let finding = Finding { rule, action: setting.action, count, limit, until_ms };
         if banned {
             self.set_ban(ban, &finding, now_ms);
+            return self.ban(rules, now_ms);
         }
         harsher(ban, Some(finding))
     }
 
-    /// Of two bans the harsher stands, of two that are as harsh the one that ends later.
+    /// Of two bans the harsher stands, until the later end of the two: a source must not be able to
+    /// end a ban by earning another.
     fn set_ban(&mut self, standing: Option<Finding>, new: &Finding, now_ms: u64) {
+        let until_ms = new.until_ms.max(standing.and_then(|old| old.until_ms));
         let yields = standing.is_none_or(|old| {
             new.action > old.action || new.action == old.action && new.until_ms > old.until_ms
         });
         if yields {
-            self.ban = Some(Mark::of(new, now_ms));
+            self.ban = Some(Mark::of(&Finding { until_ms, ..*new }, now_ms));
         }
     }
 
@@ -490,7 +493,8 @@ mod tests {
 
         #[test]
         fn a_ban_lasts_as_long_as_is_set_whatever_is_tried_meanwhile(
-            seed in any::<u128>(), start in 0_u64..1 << 40, tries in prop::collection::vec(0_u64..10 * MINUTE, 0..50),
+            seed in any::<u128>(), start in 0_u64..1 << 40,
+            tries in prop::collection::vec(0_u64..10 * MINUTE, 0..50),
         ) {
             let rules = Rules::default();
             let mut sources = Sources::new(1, seed);
@@ -576,7 +580,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_bans_the_harsher_stands() {
+    fn of_two_bans_the_harsher_stands_until_the_later_end() {
         let mut rules = Rules::default();
         let tarpit = Setting { action: Action::Tarpit, ..setting(2, MINUTE, 5 * MINUTE) };
         rules.set(Rule::Messages, Some(tarpit)).unwrap();
@@ -589,9 +593,9 @@ mod tests {
         };
         assert_eq!(charge(Rule::Messages, 3, 0), Some((Rule::Messages, Some(5 * MINUTE))));
         assert_eq!(charge(Rule::Offences, 1, 0), Some((Rule::Messages, Some(5 * MINUTE))));
-        assert_eq!(charge(Rule::Offences, 2, 0), Some((Rule::Offences, Some(2 * MINUTE))));
-        assert_eq!(charge(Rule::Messages, 9, 1), Some((Rule::Offences, Some(2 * MINUTE))));
-        assert_eq!(charge(Rule::Messages, 1, 2 * MINUTE), None);
+        assert_eq!(charge(Rule::Offences, 2, 0), Some((Rule::Offences, Some(5 * MINUTE))));
+        assert_eq!(charge(Rule::Messages, 9, 1), Some((Rule::Offences, Some(5 * MINUTE))));
+        assert_eq!(charge(Rule::Messages, 1, 5 * MINUTE), None);
         assert_eq!((sources.bans(Rule::Messages), sources.bans(Rule::Offences)), (1, 1));
     }
 }

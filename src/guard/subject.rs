@@ -2,11 +2,11 @@
 //! finding it in a message (`header_watch`), or judging it (`repeats`, `words`).
 //!
 //! Bytes come in as they were sent, one by one. Runs of blanks and line ends become one blank. What
-//! stands for an answer or a forward (`Re:`, `Fwd:`, `AW[2]:` and their kin) is taken away as soon as
-//! its colon comes, however many there are, so that they cannot fill the room there is.
-//! At the end of the field encoded-words (RFC 2047) are decoded into bytes, of whatever charset.
-//! Only the first [`GUARD_SUBJECT_BYTES`] count. ASCII letters are folded for comparison; others
-//! are not, and the same words in another charset are another subject.
+//! stands for an answer or a forward (`Re:`, `Fwd:`, `AW[2]:` and their kin) is taken away as soon
+//! as its colon comes, however many there are, so that they cannot fill the room there is. At the
+//! end of the field encoded-words (RFC 2047) are decoded into bytes, of whatever charset. Only the
+//! first [`GUARD_SUBJECT_BYTES`] count. ASCII letters are folded for comparison; others are not,
+//! and the same words in another charset are another subject.
 
 use super::encoded_word;
 use crate::limits::GUARD_SUBJECT_BYTES;
@@ -193,7 +193,9 @@ mod tests {
         #[test]
         fn a_text_without_encoded_words_is_read_as_if_at_once(
             pieces in prop::collection::vec(
-                prop::sample::select(vec!["Re", "fwd", ":", " ", "\r\n ", "[2]", "x", "cheap", "::"]),
+                prop::sample::select(vec![
+                    "Re", "fwd", ":", " ", "\r\n ", "[2]", "x", "cheap", "::",
+                ]),
                 0..60,
             ),
         ) {

@@ -1,5 +1,5 @@
-//! A table of fixed size from a key to what is known under it, for keys that peers choose. Not here:
-//! what is known, and what of it is worth keeping.
+//! A table of fixed size from a key to what is known under it, for keys that peers choose. Not
+//! here: what is known, and what of it is worth keeping.
 //!
 //! ```text
 //! set    tags [ u64 × 16 ]   entries [ E × 16 ]      a key can lie in 16 places
@@ -8,13 +8,13 @@
 //! ```
 //!
 //! A keyed hash of 64 bits picks the set and is itself the tag that the entry is known by. The key
-//! itself is not kept: two of n keys share a hash with a chance of n² in 2⁶⁵, and nobody can look for
-//! them without the hash's key.
+//! itself is not kept: two of n keys share a hash with a chance of n² in 2⁶⁵, and nobody can look
+//! for them without the hash's key.
 //!
-//! A newcomer takes the place in its set that is worth least, and none that has to stay. Since nobody
-//! can tell which keys share a set, an entry can be pushed out only with others that are each worth
-//! as much, and one that has to stay cannot be pushed out at all: where all of a set has to stay, the
-//! newcomer finds no place. What happens to it then is for its owner to say.
+//! A newcomer takes the place in its set that is worth least, and none that has to stay. Since
+//! nobody can tell which keys share a set, an entry can be pushed out only with others that are
+//! each worth as much, and one that has to stay cannot be pushed out at all: where all of a set has
+//! to stay, the newcomer finds no place. What happens to it then is for its owner to say.
 
 use std::hash::Hasher;
 use std::num::NonZeroU64;

@@ -273,7 +273,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0_u16..30, 0_u8..3, 0_u8..3).prop_map(|(from, subject, body)| Step::Send(from, subject, body)),
+        8 => (0_u16..30, 0_u8..3, 0_u8..3)
+            .prop_map(|(from, subject, body)| Step::Send(from, subject, body)),
         1 => (0_u16..30).prop_map(Step::Offend),
         1 => (0_u64..10 * MINUTE).prop_map(Step::Wait),
     ]

@@ -12,8 +12,8 @@
 //!
 //! The grain is the window divided by one part fewer than there are, rounded up. So what the ring
 //! holds is never less than happened within the window, and never more than happened within a
-//! window that is [`Ring::span_ms`] long: nobody slips past an edge, and nobody is charged with what
-//! is older than that.
+//! window that is [`Ring::span_ms`] long: nobody slips past an edge, and nobody is charged with
+//! what is older than that.
 
 use crate::limits::GUARD_WINDOW_PARTS;
 

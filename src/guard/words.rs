@@ -1,10 +1,10 @@
-//! Words that are not wanted in a subject: a list from a file, all of which are searched for at once.
-//! Not here: reading the file, or the subject.
+//! Words that are not wanted in a subject: a list from a file, all of which are searched for at
+//! once. Not here: reading the file, or the subject.
 //!
 //! A line is a word, or several, as they stand in a subject; blank lines and those that begin with
 //! `#` are passed over. ASCII letters match in either case. A word matches where no ASCII letter or
-//! digit stands right before or behind it, so that `rolex` is not found in `prolexin`; next to other
-//! letters it does, since many scripts do not set words apart.
+//! digit stands right before or behind it, so that `rolex` is not found in `prolexin`; next to
+//! other letters it does, since many scripts do not set words apart.
 
 use std::fmt;
 
