@@ -242,6 +242,17 @@ mod tests {
     }
 
     #[test]
+    fn numbers_are_all_the_same() {
+        let numbered = |number: u32| {
+            let words = text(1, 60).into_iter().enumerate();
+            let words = words.map(|(at, word)| format!("{word} {}", number + at as u32));
+            of(&words.collect::<Vec<_>>())
+        };
+        assert_eq!(numbered(10_000), numbered(73_000));
+        assert!(alike(&numbered(10_000), &numbered(100_000)) <= 2, "but for their length");
+    }
+
+    #[test]
     fn a_short_text_is_known_by_nothing() {
         let short = text(1, GUARD_BODY_WORDS_MIN - 1);
         assert_eq!(features(1, &[short.join(" ").as_bytes()]), None);

@@ -255,6 +255,15 @@ mod tests {
     }
 
     #[test]
+    fn what_led_to_a_ban_does_not_count_again_after_it() {
+        let setting = Setting { count_max: 3, ban_ms: 1000, ..SETTING };
+        let mut repeats = Repeats::new(1, 5);
+        let mut networks = 0..100;
+        assert!(networks.any(|from| is_banned(repeats.seen(b"a", source(from, 1), &setting, 0))));
+        assert_eq!(repeats.seen(b"a", source(1, 1), &setting, 1000), Seen::Counted(1));
+    }
+
+    #[test]
     fn where_all_is_banned_a_newcomer_is_let_in_uncounted() {
         let mut repeats = Repeats::new(1, 5);
         let setting = Setting { count_max: 1, ..SETTING };

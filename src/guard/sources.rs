@@ -570,6 +570,16 @@ mod tests {
         let account = sources.account(ipv4(5000), &rules, 1000).unwrap();
         assert!(account.crowd && account.ban.is_none());
         assert_eq!(account.used[2], (Rule::Messages, limit));
+        let finding = Finding {
+            rule: Rule::Words,
+            action: Action::Reject,
+            count: 1,
+            limit: 0,
+            until_ms: None,
+        };
+        sources.note(ipv4(6000), Place::Nowhere, &finding, 1000);
+        let last = sources.account(ipv4(6000), &rules, 1000).unwrap().last;
+        assert_eq!(last, Some((finding, 1000)), "who was refused at the door is told");
         let after = 1000 + Window::span_ms(2 * MINUTE);
         assert!(!send(&mut sources, ipv4(5000), 1, &rules, after), "it is not a ban");
         for number in 0..16 {
@@ -577,6 +587,34 @@ mod tests {
         }
         let room = 10 * MINUTE;
         assert_eq!(sources.connected(ipv4(5000), &rules, room).0, Place::Own);
+    }
+
+    #[test]
+    fn no_limit_is_more_than_a_part_of_a_window_can_count() {
+        assert_eq!(limit_of(20, true), 20 * GUARD_CROWD_FACTOR);
+        assert_eq!(limit_of(GUARD_COUNT_MAX, true), GUARD_COUNT_MAX);
+        assert_eq!(limit_of(20, false), 20);
+    }
+
+    #[test]
+    fn what_is_turned_away_is_no_connection() {
+        let rules = Rules::default();
+        let mut sources = Sources::new(1, 9);
+        for _ in 0..500 {
+            sources.connected(ipv4(1), &rules, 0);
+        }
+        let account = sources.account(ipv4(1), &rules, 0).unwrap();
+        assert_eq!(account.used[..2], [(Rule::ConnectionsAtOnce, 50), (Rule::Connections, 50)]);
+    }
+
+    #[test]
+    fn what_led_to_a_ban_does_not_count_again_after_it() {
+        let rules = only(Rule::Messages, setting(5, 10 * MINUTE, MINUTE));
+        let mut sources = Sources::new(1, 9);
+        assert!(send(&mut sources, ipv4(1), 6, &rules, 0));
+        assert!(send(&mut sources, ipv4(1), 1, &rules, MINUTE - 1));
+        assert!(!send(&mut sources, ipv4(1), 5, &rules, MINUTE));
+        assert!(send(&mut sources, ipv4(1), 1, &rules, MINUTE));
     }
 
     #[test]

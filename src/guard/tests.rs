@@ -170,6 +170,48 @@ fn bounces_count_as_messages_too() {
 }
 
 #[test]
+fn what_is_refused_at_mail_is_no_message() {
+    let mut rules = Rules::default();
+    let bounces = Setting { action: Action::Reject, ..rules.of(Rule::Bounces).unwrap() };
+    rules.set(Rule::Bounces, Some(bounces)).unwrap();
+    let mut guard = guard(rules);
+    let (peer, _) = guard.connected(from(1), at(0));
+    for _ in 0..30 {
+        let inspection = guard.mail(&peer, true, at(0));
+        assert_eq!(rule(guard.finished(&peer, inspection, at(0))), Some(Rule::Bounces));
+    }
+    let inspection = guard.mail(&peer, false, at(0));
+    assert_eq!(guard.finished(&peer, inspection, at(0)), Verdict::Allow);
+}
+
+#[test]
+fn mail_without_a_subject_has_no_subject_in_common() {
+    let mut guard = guard(Rules::default());
+    for network in 0..100 {
+        for nothing in ["", "Re: "] {
+            let verdict = send(&mut guard, from(network), &message(nothing, ""), at(0));
+            assert_eq!(verdict, Verdict::Allow);
+        }
+    }
+}
+
+#[test]
+fn what_is_held_against_the_others_of_its_64_is_not_held_against_who_is_trusted() {
+    let own: Network = "2001:db8::7".parse().unwrap();
+    let trusted = Networks::new(&[own]).unwrap();
+    let mut guard = Guard::new(Rules::default(), trusted, Words::default(), SEED);
+    let [own, other] = ["2001:db8::7", "2001:db8::8"].map(|text| text.parse::<IpAddr>().unwrap());
+    for _ in 0..21 {
+        send(&mut guard, other, "", at(0));
+    }
+    assert_eq!(send(&mut guard, own, "", at(0)), Verdict::Allow);
+    let (why, others) = (guard.explain(own, at(0)), guard.explain(other, at(0)));
+    assert_eq!((why.trusted, why.ban, why.used), (true, None, [None; 4]));
+    assert!(!others.trusted && others.ban.is_some());
+    assert_eq!(why.source, others.source);
+}
+
+#[test]
 fn a_message_is_judged_before_its_body_is_there() {
     let mut guard = guard(Rules::default());
     let (peer, _) = guard.connected(from(1), at(0));
@@ -211,6 +253,8 @@ fn who_is_to_be_slowed_down_is_let_in_and_who_is_discarded_is_not_told() {
                 Some((Rule::Messages, action))
             );
         }
+        // The 21st message; then the connection and the message of the two after it.
+        assert_eq!(guard.figures().found[Rule::Messages as usize], 1 + 2 * 2);
         let spam = send(&mut guard, from(1), &message("rolex", ""), at(0));
         let harsher = if action == Action::Tarpit { Rule::Words } else { Rule::Messages };
         assert_eq!(rule(spam), Some(harsher));
