@@ -7,7 +7,8 @@
 //! floor 5  main  server               start, wire the parts together, plan, signals, drain
 //! floor 4  net                        the reactor: poll, slab, accept, timers, spill
 //!          config                     what the operator chose
-//! floor 3  smtp::session  http        conversations: no socket, no clock
+//! floor 3  smtp::session  http        conversations and judgement: no socket, no clock
+//!          guard
 //! floor 2  store                      the pool of arenas, mailbox logs, drafts, directory
 //! floor 1  smtp::{line,command,       bytes in, values out
 //!            address,body,reply,
@@ -19,6 +20,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod guard;
 pub mod http;
 pub mod limits;
 pub mod metrics;

@@ -185,6 +185,104 @@ const _: () = assert!(
     "an envelope holds the client's name, the reverse-path and two forward-paths"
 );
 
+// ---- The guard ----
+
+/// The most networks that one list (`--trust`, `--proxy-from`) may name: each connection is
+/// compared with all of them.
+pub const NETWORKS_MAX: usize = 64;
+/// How many entries of a table of the guard share one set: as many are compared, at most, to find
+/// one or to choose which gives way.
+pub const GUARD_WAYS: usize = 16;
+/// Sets of the table of sources, for each family of addresses: 16,384 sources of each.
+pub const GUARD_SOURCE_SETS: usize = 1024;
+/// The sources that find no place in their set share one count, and may together do so many times
+/// what one source may.
+pub const GUARD_CROWD_FACTOR: u32 = 16;
+/// Sets of the table of subjects: 4096 subjects.
+pub const GUARD_SUBJECT_SETS: usize = 256;
+/// Sets of the table of bodies' features: 16,384 features, of at least 2048 bodies.
+pub const GUARD_BODY_SETS: usize = 1024;
+/// The parts that a source's window is counted in: it is kept to within a seventh of its length.
+pub const GUARD_WINDOW_PARTS: usize = 8;
+/// The same for a subject's, which is kept to within a third.
+pub const GUARD_REPEAT_WINDOW_PARTS: usize = 4;
+/// The shortest window of a rule, in milliseconds: less is the jitter of a network.
+pub const GUARD_WINDOW_MS_MIN: u64 = 1000;
+/// The longest window of a rule, in milliseconds.
+pub const GUARD_WINDOW_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+/// The most that a rule about sources may allow: a part of a window counts with a u16, and has to
+/// get past it.
+pub const GUARD_COUNT_MAX: u32 = 60_000;
+/// The longest that anybody or anything stays banned, in milliseconds: a day, since addresses
+/// change hands. No ban is for ever.
+pub const GUARD_BAN_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+/// No subject or body is banned on the word of fewer networks, of which each counts for no more
+/// than its share.
+pub const GUARD_REPEAT_NETWORKS_MIN: u32 = 4;
+/// How many counts of networks a subject or feature has; networks that fall on the same one share
+/// it.
+pub const GUARD_REPEAT_NETWORK_COUNTS: usize = 16;
+/// The most that a rule about repeats may allow: one network's share of it is counted in a byte.
+pub const GUARD_REPEAT_COUNT_MAX: u32 = (GUARD_REPEAT_NETWORKS_MIN - 1) * u8::MAX as u32;
+/// How much of a subject is judged, in bytes: every message on its way in pays for this. Most
+/// subjects are shorter; those that differ only behind it are one.
+pub const GUARD_SUBJECT_BYTES: usize = 192;
+/// How much of a banned subject is kept to be shown, in bytes.
+pub const GUARD_SUBJECT_SHOWN_BYTES: usize = 96;
+/// How many banned subjects are kept to be shown.
+pub const GUARD_SUBJECTS_SHOWN: usize = 64;
+/// How long a banned subject is shown, in milliseconds: the last hours.
+pub const GUARD_SUBJECTS_SHOWN_MS: u64 = 12 * 60 * 60 * 1000;
+/// How much of a body its fingerprint is taken from, in bytes, behind its header section: campaigns
+/// are short, and the mail path pays for each byte.
+pub const GUARD_BODY_BYTES: usize = 4 * KIB;
+/// A body of fewer words has no fingerprint: too little to tell mail by.
+pub const GUARD_BODY_WORDS_MIN: u32 = 24;
+/// The features of a fingerprint.
+pub const GUARD_BODY_FEATURES: usize = 8;
+/// How many of a body's features have to be banned for the body to be.
+pub const GUARD_BODY_FEATURES_BANNED: usize = 6;
+/// The most words that subjects are searched for. They take some 100 bytes of memory each.
+pub const GUARD_WORDS_MAX: usize = 10_000;
+/// The longest of them, in bytes.
+pub const GUARD_WORD_BYTES_MAX: usize = 64;
+/// The longest that a reply is held back, in milliseconds: less than any client waits for one,
+/// which RFC 5321 section 4.5.3.2 puts at two minutes and more.
+pub const TARPIT_MS_MAX: u64 = 10 * 1000;
+/// The share of connections, in percent, from which on no reply is held back.
+pub const TARPIT_LOAD_PERCENT: u32 = 50;
+/// The shortest that pressure makes a deadline, in milliseconds: a client on the other side of the
+/// world still makes it.
+pub const PRESSURE_DEADLINE_MS_MIN: u64 = 10 * 1000;
+/// The load, in percent, at which deadlines get shorter; and to which it has to fall for them to
+/// be as they were.
+pub const PRESSURE_HIGH_PERCENT: [u32; 2] = [75, 65];
+/// The same for the highest pressure.
+pub const PRESSURE_CRITICAL_PERCENT: [u32; 2] = [90, 80];
+
+const _: () = assert!(GUARD_SOURCE_SETS.is_power_of_two());
+const _: () = assert!(GUARD_SUBJECT_SETS.is_power_of_two());
+const _: () = assert!(GUARD_BODY_SETS.is_power_of_two());
+// A window is at least one part beside the one that is filled.
+const _: () = assert!(GUARD_WINDOW_PARTS.is_power_of_two() && GUARD_WINDOW_PARTS >= 2);
+const _: () =
+    assert!(GUARD_REPEAT_WINDOW_PARTS.is_power_of_two() && GUARD_REPEAT_WINDOW_PARTS >= 2);
+const _: () = assert!(GUARD_COUNT_MAX < u16::MAX as u32);
+const _: () = assert!(GUARD_REPEAT_NETWORKS_MIN >= 2, "one network is never enough");
+const _: () = assert!(GUARD_REPEAT_NETWORK_COUNTS >= 2 * GUARD_REPEAT_NETWORKS_MIN as usize);
+// Lengths of texts are counted in a byte.
+const _: () = assert!(GUARD_SUBJECT_BYTES <= u8::MAX as usize);
+const _: () = assert!(GUARD_SUBJECT_SHOWN_BYTES <= u8::MAX as usize);
+const _: () = assert!(GUARD_BODY_BYTES <= u16::MAX as usize);
+const _: () = assert!(GUARD_BODY_FEATURES.is_power_of_two());
+const _: () = assert!(GUARD_BODY_FEATURES_BANNED > GUARD_BODY_FEATURES / 2);
+const _: () = assert!(GUARD_WORD_BYTES_MAX <= GUARD_SUBJECT_BYTES);
+const _: () = assert!(TARPIT_MS_MAX < SMTP_IDLE_MS);
+const _: () = assert!(PRESSURE_DEADLINE_MS_MIN < SMTP_IDLE_MS);
+const _: () = assert!(PRESSURE_HIGH_PERCENT[1] < PRESSURE_HIGH_PERCENT[0]);
+const _: () = assert!(PRESSURE_CRITICAL_PERCENT[1] < PRESSURE_CRITICAL_PERCENT[0]);
+const _: () = assert!(PRESSURE_HIGH_PERCENT[0] < PRESSURE_CRITICAL_PERCENT[1]);
+
 // ---- Configuration ----
 
 /// `--memory` unless set: a day's mail of a busy test service, and small beside any server.

@@ -21,6 +21,7 @@ const FLOORS: [(&str, u8); 19] = [
     ("smtp/hostname", 1),
     ("phases", 1),
     ("store", 2),
+    ("guard", 3),
     ("smtp/session", 3),
     ("http", 3),
     ("net", 4),
