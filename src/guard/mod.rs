@@ -109,13 +109,28 @@ impl Guard {
     /// Takes all its memory. The seed has to be one that no peer can guess.
     #[must_use]
     pub fn new(rules: Rules, trusted: Networks, words: Words, seed: u128) -> Self {
+        let sets = [GUARD_SOURCE_SETS, GUARD_SUBJECT_SETS, GUARD_BODY_SETS];
+        Self::with_sets(sets, rules, trusted, words, seed)
+    }
+
+    /// The same with tables of so many sets, each a power of two, for sources, subjects and bodies:
+    /// for tests, which fill small ones.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_sets(
+        [sources, subjects, bodies]: [usize; 3],
+        rules: Rules,
+        trusted: Networks,
+        words: Words,
+        seed: u128,
+    ) -> Self {
         Self {
             rules,
             trusted,
             words,
-            sources: Sources::new(GUARD_SOURCE_SETS, seed.wrapping_add(1)),
-            subjects: Repeats::new(GUARD_SUBJECT_SETS, seed.wrapping_add(2)),
-            bodies: Repeats::new(GUARD_BODY_SETS, seed.wrapping_add(3)),
+            sources: Sources::new(sources, seed.wrapping_add(1)),
+            subjects: Repeats::new(subjects, seed.wrapping_add(2)),
+            bodies: Repeats::new(bodies, seed.wrapping_add(3)),
             banned_subjects: BannedSubjects::new(),
             body_key: (seed ^ seed >> 64) as u64,
             figures: Figures::default(),

@@ -14,12 +14,10 @@ use std::net::SocketAddr;
 
 use crate::clock::Clock;
 use crate::config::{Impossible, Settings};
-use crate::http::{Responses, Scratch};
-use crate::limits::{HEAP_TOP_PAD_BYTES, HTTP_CONNECTIONS_RESERVED, STACK_TOUCHED_BYTES};
+use crate::http::Responses;
+use crate::limits::{HEAP_TOP_PAD_BYTES, STACK_TOUCHED_BYTES};
 use crate::metrics::Metrics;
 use crate::net::{Bound, Reactor, Sizes};
-use crate::phases::Phases;
-use crate::smtp::session;
 use crate::store::Store;
 use crate::sys::memory;
 
@@ -78,29 +76,12 @@ impl<'s> Server<'s> {
         memory::settle_heap(Plan::of(settings).heap_bytes(), HEAP_TOP_PAD_BYTES)
             .map_err(|error| StartError::System("the heap's memory", io::Error::other(error)))?;
         let seed = random_seed().map_err(|error| StartError::System("random bytes", error))?;
-        let connections_max = u64::from(settings.connections_max);
-        let service = Service {
-            store: Store::new(capacity, seed).map_err(StartError::Memory)?,
-            metrics: Metrics::default(),
-            phases: Phases::new().map_err(|error| {
-                StartError::System("the histograms", io::Error::other(error.to_string()))
-            })?,
-            naming: settings.naming,
-            session: session::Settings::new(
-                &settings.hostname,
-                settings.policy,
-                settings.message_bytes_max,
-            ),
-            mailboxes_max: settings.mailboxes_max,
-            smtp_listeners: smtp.len(),
-            smtp_connections_max: connections_max
-                - HTTP_CONNECTIONS_RESERVED.min(connections_max / 8),
-            smtp_address: smtp_addresses.first().map(SocketAddr::to_string).unwrap_or_default(),
-            scratch: Scratch::new(settings.message_bytes_max),
-            responses: Responses::new(settings.message_bytes_max),
-            http_work_left: 0,
-            draining: false,
-        };
+        let store = Store::new(capacity, seed).map_err(StartError::Memory)?;
+        let responses = Responses::new(settings.message_bytes_max);
+        let smtp_address = smtp_addresses.first().map(SocketAddr::to_string).unwrap_or_default();
+        let service = Service::new(settings, store, responses, smtp.len(), smtp_address).map_err(
+            |error| StartError::System("the histograms", io::Error::other(error.to_string())),
+        )?;
         let mut reactor =
             Reactor::new(Clock::start(), Sizes::for_connections(settings.connections_max))
                 .map_err(|error| StartError::System("the reactor's memory", error))?;
@@ -127,13 +108,13 @@ impl<'s> Server<'s> {
     /// What the server has counted so far.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        self.service.metrics
+        self.service.metrics()
     }
 
     /// The mail.
     #[must_use]
     pub fn store(&self) -> &Store {
-        &self.service.store
+        self.service.store()
     }
 
     /// Serves for one turn of the reactor.
@@ -163,7 +144,7 @@ impl<'s> Server<'s> {
         while !self.reactor.is_drained() {
             let turn = self.reactor.turn(&mut self.service)?;
             if turn.is_ready(SIGNALS) && signals.any() {
-                self.service.draining = true;
+                self.service.drain();
                 self.reactor.drain(&mut self.service);
             }
         }

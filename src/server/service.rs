@@ -3,12 +3,15 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use hdrhistogram::CreationError;
+
 use super::mail::MailRoom;
 use crate::clock::Now;
+use crate::config::Settings;
 use crate::http::{Desk, Exchange, Responses, Scratch};
 use crate::limits::{
-    HTTP_ANSWER_WORK_BYTES, HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, HTTP_STALL_MS,
-    HTTP_WORK_BYTES_PER_TURN, PROTOCOL_TICK_MS, SMTP_IDLE_MS, SWEEP_MS,
+    HTTP_ANSWER_WORK_BYTES, HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_RESERVED, HTTP_IDLE_MS,
+    HTTP_STALL_MS, HTTP_WORK_BYTES_PER_TURN, PROTOCOL_TICK_MS, SMTP_IDLE_MS, SWEEP_MS,
 };
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
@@ -183,6 +186,61 @@ impl Protocol for Service<'_> {
         // All mailboxes within SWEEP_MS, a few each time.
         let ticks = u32::try_from(SWEEP_MS / PROTOCOL_TICK_MS).unwrap_or(1);
         self.store.sweep(now, self.mailboxes_max.div_ceil(ticks));
+    }
+}
+
+impl<'s> Service<'s> {
+    /// What connections share, over a store and memory for responses that were made for the same
+    /// settings. Listeners below the number `smtp_listeners` take mail, and `smtp_address` is where, for
+    /// the pages to tell.
+    ///
+    /// # Errors
+    /// The bounds of the histograms make no sense.
+    pub fn new(
+        settings: &'s Settings,
+        store: Store,
+        responses: Responses,
+        smtp_listeners: usize,
+        smtp_address: String,
+    ) -> Result<Self, CreationError> {
+        let connections_max = u64::from(settings.connections_max);
+        Ok(Self {
+            store,
+            metrics: Metrics::default(),
+            phases: Phases::new()?,
+            naming: settings.naming,
+            session: session::Settings::new(
+                &settings.hostname,
+                settings.policy,
+                settings.message_bytes_max,
+            ),
+            mailboxes_max: settings.mailboxes_max,
+            smtp_listeners,
+            smtp_connections_max: connections_max
+                - HTTP_CONNECTIONS_RESERVED.min(connections_max / 8),
+            smtp_address,
+            scratch: Scratch::new(settings.message_bytes_max),
+            responses,
+            http_work_left: 0,
+            draining: false,
+        })
+    }
+
+    /// The mail.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What has been counted so far.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.metrics
+    }
+
+    /// From now on conversations end as soon as nothing is under way in them.
+    pub fn drain(&mut self) {
+        self.draining = true;
     }
 }
 
