@@ -7,7 +7,7 @@ use std::rc::Rc;
 use mailfly::limits::LINE_BYTES_MAX;
 use mailfly::smtp::session::Policy;
 
-use crate::mail::Mail;
+use crate::mail::{Mail, Sizes};
 use crate::random::Random;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ pub(crate) struct Said {
 }
 
 impl Client {
-    pub(crate) fn new(random: &mut Random, style: Style, message_bytes_max: usize) -> Self {
+    pub(crate) fn new(random: &mut Random, style: Style, sizes: Sizes) -> Self {
         let mut client = Self {
             style,
             mails: vec![],
@@ -131,11 +131,11 @@ impl Client {
             is_dismissed: false,
         };
         client.ask(Ask::Banner, 0);
-        client.make_plan(random, message_bytes_max);
+        client.make_plan(random, sizes);
         client
     }
 
-    fn make_plan(&mut self, random: &mut Random, message_bytes_max: usize) {
+    fn make_plan(&mut self, random: &mut Random, sizes: Sizes) {
         let style = self.style;
         // Whoever is rude does not wait for the banner either.
         let hello = random.pick(&[&b"EHLO client.example\r\n"[..], b"HELO client.example\r\n"]);
@@ -146,14 +146,14 @@ impl Client {
             return;
         }
         if style == Style::Hog {
-            self.plan_hog(random, message_bytes_max);
+            self.plan_hog(random, sizes.bytes_max);
             return;
         }
         let mails =
             if style == Style::Rude { 1 } else { random.weighted(&[(3, 1), (2, 3), (1, 8)]) };
         for _ in 0..mails {
             self.plan_trifles(random);
-            self.plan_mail(random, message_bytes_max);
+            self.plan_mail(random, sizes);
         }
         if random.percent(70) {
             self.plan(Ask::Quit, b"QUIT\r\n".to_vec(), style == Style::Lockstep);
@@ -176,12 +176,12 @@ impl Client {
         }
     }
 
-    fn plan_mail(&mut self, random: &mut Random, message_bytes_max: usize) {
+    fn plan_mail(&mut self, random: &mut Random, sizes: Sizes) {
         let style = self.style;
         let in_chunks = style == Style::Chunks || (style == Style::Garbage && random.percent(30));
         let mail = match in_chunks {
-            true => Mail::of_bytes(random, message_bytes_max),
-            false => Mail::of_lines(random, message_bytes_max),
+            true => Mail::of_bytes(random, sizes),
+            false => Mail::of_lines(random, sizes),
         };
         let (lockstep, pipelined) = (style == Style::Lockstep, style == Style::Pipelined);
         let number = self.mails.len();

@@ -9,6 +9,15 @@ use crate::random::Random;
 pub(crate) const NAMES: [&str; 12] =
     ["ann", "bob", "cat", "dan", "eve", "fay", "gil", "hal", "ida", "jon", "kim", "lou"];
 
+/// How long messages are.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    /// More is refused.
+    pub(crate) bytes_max: usize,
+    /// Most are nearer to that than to nothing, so that the pool is soon full.
+    pub(crate) heavy: bool,
+}
+
 pub(crate) struct Mail {
     pub(crate) reverse_path: String,
     pub(crate) recipients: Vec<Recipient>,
@@ -24,8 +33,8 @@ pub(crate) struct Recipient {
 
 impl Mail {
     /// A message that can follow DATA: empty, or ended by CRLF.
-    pub(crate) fn of_lines(random: &mut Random, bytes_max: usize) -> Self {
-        let mut mail = Self::of_bytes(random, bytes_max);
+    pub(crate) fn of_lines(random: &mut Random, sizes: Sizes) -> Self {
+        let mut mail = Self::of_bytes(random, sizes);
         if !mail.body.is_empty() && !mail.body.ends_with(b"\r\n") {
             mail.body.extend_from_slice(b"\r\n");
         }
@@ -33,12 +42,12 @@ impl Mail {
     }
 
     /// A message of whatever bytes, for BDAT.
-    pub(crate) fn of_bytes(random: &mut Random, bytes_max: usize) -> Self {
+    pub(crate) fn of_bytes(random: &mut Random, sizes: Sizes) -> Self {
         let number = random.next() % 100_000;
         let recipients = (0..random.weighted(&[(12, 1), (4, 2), (2, 4), (1, 9)]))
             .map(|_| Recipient::new(random))
             .collect();
-        let body = body(random, bytes_max);
+        let body = body(random, sizes);
         let declared_bytes = random.percent(20).then_some(body.len());
         let reverse_path = match random.percent(10) {
             true => String::new(),
@@ -90,9 +99,10 @@ impl Recipient {
     }
 }
 
-fn body(random: &mut Random, bytes_max: usize) -> Vec<u8> {
+fn body(random: &mut Random, Sizes { bytes_max, heavy }: Sizes) -> Vec<u8> {
     let near = |random: &mut Random, bytes: usize| (bytes + random.below(5)).saturating_sub(2);
     let bytes = match random.below(20) {
+        _ if heavy && random.percent(70) => random.between(bytes_max / 2, bytes_max - 2),
         0 => 0,
         1..11 => random.between(1, 600),
         11 | 12 => near(random, ARENA_BYTES),

@@ -120,6 +120,7 @@ fn tell(reports: &[Report], seconds: f64) {
         ("copies", sum(|report| report.tally.copies)),
         ("evicted: mailbox full", sum(|report| report.tally.mailbox_full)),
         ("evicted: memory full", sum(|report| report.tally.memory_full)),
+        ("    of them: pool full", sum(|report| report.tally.pool_full)),
         ("expired", sum(|report| report.tally.expired)),
         ("deleted", sum(|report| report.tally.deleted)),
         ("refused: drafts full", sum(|report| report.tally.drafts_full)),

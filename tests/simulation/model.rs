@@ -79,6 +79,8 @@ pub(crate) struct Tally {
     pub(crate) copies: u64,
     pub(crate) mailbox_full: u64,
     pub(crate) memory_full: u64,
+    /// Those among them for which the table of mailboxes cannot have been the reason.
+    pub(crate) pool_full: u64,
     pub(crate) expired: u64,
     pub(crate) deleted: u64,
     pub(crate) drafts_full: u64,
@@ -153,6 +155,9 @@ impl Model {
             }
             if removed.memory_full > 0 {
                 let stocked = deeds.before.mailboxes as usize + touched.len();
+                if stocked <= self.mailboxes_max {
+                    self.tally.pool_full += removed.memory_full;
+                }
                 assert!(
                     (deeds.before.arenas_free as usize) < asked || stocked > self.mailboxes_max,
                     "{name} gave way though memory was not full: {} free, {asked} asked",

@@ -49,6 +49,11 @@ impl Wire {
         }
     }
 
+    /// The client takes much at a time from now on.
+    pub(crate) fn widen(&mut self) {
+        self.window_bytes = 1 << 20;
+    }
+
     /// The client closes its half, or goes altogether.
     pub(crate) fn end(&mut self) {
         self.client_ended = true;

@@ -29,6 +29,7 @@ use mailfly::store::Store;
 
 use crate::client::{Client, Style};
 use crate::guarded::Guarded;
+use crate::mail::Sizes;
 use crate::model::{Commit, Deeds, Model, Tally};
 use crate::random::Random;
 use crate::reader::Reader;
@@ -101,6 +102,7 @@ pub(crate) struct World<'s> {
     links: Vec<Option<Link>>,
     clients_left: usize,
     styles: [(usize, Style); 8],
+    sizes: Sizes,
     model: Model,
     deeds: Deeds,
     guarded: Option<Guarded>,
@@ -132,7 +134,7 @@ pub(crate) fn source(number: usize) -> IpAddr {
 /// What the operator of this seed's server wants: little of everything.
 pub(crate) fn settings(seed: u64) -> Settings {
     let mut random = Random::new(seed ^ 0x0053_6574_7469_6e67);
-    let message = random.pick(&[600, 3_000, 9_000, 20_000]);
+    let message = random.pick(&[600, 9_000, 20_000, 40_000]);
     let keys = Keys {
         hostname: Some("mail.test".parse().expect("a hostname")),
         connections: Some(random.pick(&[1, 3, 8, 16])),
@@ -143,9 +145,9 @@ pub(crate) fn settings(seed: u64) -> Settings {
             _ => TimeToLive::Milliseconds(random.pick(&[1_000, 90_000, 3_600_000])),
         }),
         memory: Some(Size(random.pick(&[1, 1, 1, 200]) * 1024)),
-        mailboxes: Some(random.pick(&[1, 4, 9, 16])),
-        mailbox_size: Some(Size(random.between(message + 12_000, 3 * message + 30_000))),
-        messages_per_mailbox: Some(random.pick(&[1, 3, 10, 40])),
+        mailboxes: Some(random.pick(&[1, 4, 9, 16, 16, 16])),
+        mailbox_size: Some(Size(random.between(message + 12_000, 6 * message + 30_000))),
+        messages_per_mailbox: Some(random.pick(&[1, 3, 40, 40])),
         ..Keys::default()
     };
     let machine = Machine {
@@ -198,6 +200,7 @@ impl<'s> World<'s> {
         ];
         let favourite = random.below(styles.len());
         styles[favourite].0 *= 5;
+        let sizes = Sizes { bytes_max: settings.message_bytes_max, heavy: random.percent(40) };
         let guarded = random.percent(50).then(|| Guarded::new(&mut random));
         Self {
             settings,
@@ -211,6 +214,7 @@ impl<'s> World<'s> {
             links: (0..connections).map(|_| None).collect(),
             clients_left: random.between(1, 60),
             styles,
+            sizes,
             model,
             deeds,
             guarded,
@@ -269,6 +273,12 @@ impl<'s> World<'s> {
             let which = if all { "all".to_owned() } else { which.to_string() };
             eprintln!("{:6} {:>10} ms  {action:?} {which}", self.steps, self.now.monotonic_ms);
         }
+        self.steps += 1;
+        // What happens at the client's end, or under way, is nothing to the server yet.
+        let is_seen = !matches!(
+            action,
+            Action::Speak | Action::Arrive | Action::Read | Action::Reset | Action::HalfClose
+        );
         match action {
             Action::Connect => self.connect(),
             Action::Speak if all => there.into_iter().for_each(|at| self.speak(at)),
@@ -299,12 +309,13 @@ impl<'s> World<'s> {
                 }
             }
         }
-        self.check();
+        if is_seen {
+            self.check();
+        }
     }
 
-    /// After each step: what the model says, and what can be counted.
+    /// After each step that the server sees: what the model says, and what can be counted.
     fn check(&mut self) {
-        self.steps += 1;
         self.check_store();
         let metrics = self.service.metrics();
         let open = self.links.iter().flatten();
@@ -387,8 +398,7 @@ impl<'s> World<'s> {
         let who = match listener {
             SMTP => {
                 let style = self.random.weighted(&self.styles);
-                let most = self.settings.message_bytes_max;
-                Who::Client(Box::new(Client::new(&mut self.random, style, most)))
+                Who::Client(Box::new(Client::new(&mut self.random, style, self.sizes)))
             }
             _ => Who::Reader(Reader::new(&mut self.random)),
         };
@@ -671,6 +681,9 @@ impl<'s> World<'s> {
     /// From here on the world is kind: all that was sent arrives and is read, in time. So everybody
     /// gets the answers that they wait for.
     fn come_to_rest(&mut self) {
+        for link in self.links.iter_mut().flatten() {
+            link.wire.widen();
+        }
         for _ in 0..3_000 {
             let mut is_quiet = true;
             for at in 0..self.links.len() {
