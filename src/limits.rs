@@ -168,6 +168,10 @@ pub const ENVELOPE_BYTES_MAX: usize = KIB + 512;
 /// one of which a part had to wait for the rest, gets arenas of its own, which all its recipients
 /// share.
 pub const BODY_INLINE_BYTES_MAX: usize = 2 * ARENA_BYTES;
+/// What is appended to a chain in one piece of at least so many bytes is copied past the caches:
+/// nobody reads it soon, and a long message would push out of them what the next one needs. Of less,
+/// most is there still when its mailbox is read or evicted.
+pub const PAST_CACHES_BYTES_MIN: usize = 4 * KIB;
 /// Drafts together may hold one part in so many of the pool's arenas; the others are for mail that
 /// was acknowledged.
 pub const DRAFTS_SHARE: u32 = 4;

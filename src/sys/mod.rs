@@ -4,6 +4,7 @@
 pub mod available;
 pub mod descriptors;
 pub mod memory;
+pub mod stream;
 
 use std::fs;
 
