@@ -57,11 +57,10 @@ pub const HTTP_CONNECTIONS_MAX: u64 = 1024;
 /// Mail leaves this many of `--connections` to HTTP, or an eighth of them if that is less: however
 /// many clients bring mail, a monitor gets in.
 pub const HTTP_CONNECTIONS_RESERVED: u64 = 64;
-/// What a turn spends on readers before the others come again, counted in bytes of mail read: the
-/// last answer may go past it, so at worst a turn lasts as long as the longest one.
-pub const HTTP_WORK_BYTES_PER_TURN: usize = 256 * KIB;
-/// What an answer costs besides what it reads, in the same measure.
-pub const HTTP_ANSWER_WORK_BYTES: usize = 16 * KIB;
+/// How many readers are answered in a turn before mail comes again. An answer takes as long as a
+/// dozen messages or more, so with one, all mail that arrived meanwhile waits for one answer; what
+/// a turn costs besides is less than a fiftieth of it.
+pub const HTTP_ANSWERS_PER_TURN: u32 = 1;
 /// How long an HTTP connection may be silent, within a request or between two, in milliseconds.
 pub const HTTP_IDLE_MS: u64 = 60 * 1000;
 /// How long a reader may take nothing of a response that it is owed, in milliseconds.

@@ -33,25 +33,18 @@ pub struct Desk<'a> {
 #[derive(Debug)]
 pub struct Scratch {
     message: Vec<u8>,
-    read_bytes: usize,
 }
 
 impl Scratch {
     /// Takes the room, for messages up to this size.
     #[must_use]
     pub fn new(message_bytes_max: usize) -> Self {
-        Self { message: Vec::with_capacity(message_bytes_max), read_bytes: 0 }
-    }
-
-    /// How many bytes of mail were read since this was last asked: what answers cost is mostly that.
-    pub fn take_read_bytes(&mut self) -> usize {
-        std::mem::take(&mut self.read_bytes)
+        Self { message: Vec::with_capacity(message_bytes_max) }
     }
 
     /// Reads the first `most` bytes of a message.
     pub(super) fn read(&mut self, store: &Store, message: &Message, most: usize) -> &[u8] {
         store.read_body(message, most, &mut self.message);
-        self.read_bytes += self.message.len();
         &self.message
     }
 

@@ -133,6 +133,14 @@ impl<C> Slot<C> {
         }
     }
 
+    /// Whether a visit has to wait for another turn, by the protocol's word.
+    pub(super) fn is_postponed<P>(&self, protocol: &P) -> bool
+    where
+        P: Protocol<Connection = C>,
+    {
+        self.conversation.as_ref().is_some_and(|conversation| !protocol.has_time(conversation))
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.stage == Stage::Closed
     }

@@ -105,6 +105,12 @@ pub trait Protocol {
     /// A turn of the loop begins: what the protocol counts by turns starts again.
     fn turn_begins(&mut self) {}
 
+    /// Whether the protocol has something left of this turn for the connection. If not, it is not
+    /// visited, nothing is read from it, and it is the first to be asked for in the next turn.
+    fn has_time(&self, _connection: &Self::Connection) -> bool {
+        true
+    }
+
     /// Whether there is something in what the protocol has just put into the output that it wants
     /// timed. Asked after each write, so that the clock is only read for what matters.
     fn is_timed(&self) -> bool {

@@ -70,6 +70,8 @@ pub struct Reactor<P: Protocol> {
     connections_max: usize,
     /// Connections with work, each at most once.
     queue: VecDeque<u32>,
+    /// Those for whom the protocol had no time in this turn, in their order. Empty between turns.
+    postponed: Vec<u32>,
     /// Slots to free at the end of the turn.
     closed: Vec<u32>,
     listeners: Listeners,
@@ -85,9 +87,9 @@ impl<P: Protocol> Reactor<P> {
     #[must_use]
     pub fn memory_terms(sizes: Sizes) -> [(&'static str, usize); 4] {
         let connections = sizes.connections as usize;
-        // A slab's entry is its value and a tag of at most a word; the queue and the closed slots
-        // are two indices.
-        let slot = size_of::<Slot<P::Connection>>() + size_of::<usize>() + 2 * size_of::<u32>();
+        // A slab's entry is its value and a tag of at most a word; the queue, who was postponed and
+        // the closed slots are three indices.
+        let slot = size_of::<Slot<P::Connection>>() + size_of::<usize>() + 3 * size_of::<u32>();
         [
             ("connections", connections * slot),
             ("spill", Spill::memory_bytes(sizes.connections, sizes.spill_surplus_arenas)),
@@ -112,6 +114,7 @@ impl<P: Protocol> Reactor<P> {
             connections: Slab::with_capacity(connections_max),
             connections_max,
             queue: VecDeque::with_capacity(connections_max),
+            postponed: Vec::with_capacity(connections_max),
             closed: Vec::with_capacity(connections_max),
             listeners: Listeners::none(),
             timers: Timers::new(connections_max),
@@ -205,20 +208,24 @@ impl<P: Protocol> Reactor<P> {
     /// Visits everybody who was queued when it begins; who is queued again waits a turn. Returns how
     /// many that were.
     fn run_queue(&mut self, protocol: &mut P) -> usize {
-        // Each turn begins with another: a protocol that does only so much in a turn serves all.
-        if self.queue.len() > 1 {
-            self.queue.rotate_left(1);
-        }
         let mut visited = 0;
         for _ in 0..self.queue.len() {
             let Some(index) = self.queue.pop_front() else { break };
             let Some(slot) = self.connections.get_mut(index as usize) else { continue };
+            if slot.is_postponed(protocol) {
+                self.postponed.push(index);
+                continue;
+            }
             slot.queued = false;
             if !slot.is_closed() {
                 visited += 1;
                 let after = slot.visit(protocol, &mut self.space, self.now);
                 self.settle(protocol, index, after);
             }
+        }
+        // Before whoever was served and has more: so all of them are, a turn at a time.
+        while let Some(index) = self.postponed.pop() {
+            self.queue.push_front(index);
         }
         visited
     }

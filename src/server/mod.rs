@@ -98,7 +98,7 @@ impl<'s> Server<'s> {
             smtp_address: smtp_addresses.first().map(SocketAddr::to_string).unwrap_or_default(),
             scratch: Scratch::new(settings.message_bytes_max),
             responses: Responses::new(settings.message_bytes_max),
-            http_work_left: 0,
+            http_answers_left: 0,
             draining: false,
         };
         let mut reactor =

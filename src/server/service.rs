@@ -7,8 +7,8 @@ use super::mail::MailRoom;
 use crate::clock::Now;
 use crate::http::{Desk, Exchange, Responses, Scratch};
 use crate::limits::{
-    HTTP_ANSWER_WORK_BYTES, HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, HTTP_STALL_MS,
-    HTTP_WORK_BYTES_PER_TURN, PROTOCOL_TICK_MS, SMTP_IDLE_MS, SWEEP_MS,
+    HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, HTTP_STALL_MS, PROTOCOL_TICK_MS,
+    SMTP_IDLE_MS, SWEEP_MS,
 };
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
@@ -36,8 +36,8 @@ pub struct Service<'s> {
     pub(super) smtp_address: String,
     pub(super) scratch: Scratch,
     pub(super) responses: Responses,
-    /// What answers may still cost in this turn, counted in bytes of mail read.
-    pub(super) http_work_left: usize,
+    /// How many readers may still be answered in this turn.
+    pub(super) http_answers_left: u32,
     pub(super) draining: bool,
 }
 
@@ -164,7 +164,15 @@ impl Protocol for Service<'_> {
     }
 
     fn turn_begins(&mut self) {
-        self.http_work_left = HTTP_WORK_BYTES_PER_TURN;
+        self.http_answers_left = HTTP_ANSWERS_PER_TURN;
+    }
+
+    fn has_time(&self, connection: &Conversation) -> bool {
+        match connection {
+            Conversation::Smtp { .. } => true,
+            // What is owed has been made, and only has to be sent.
+            Conversation::Http(exchange) => self.http_answers_left > 0 || !exchange.is_idle(),
+        }
     }
 
     fn is_timed(&self) -> bool {
@@ -188,7 +196,8 @@ impl Protocol for Service<'_> {
 
 impl Service<'_> {
     fn answer(&mut self, exchange: &mut Exchange, input: &[u8], now: Now) -> Progress {
-        if self.http_work_left == 0 {
+        // Its last response has just left.
+        if self.http_answers_left == 0 {
             return Progress { consumed: 0, then: Then::Yield };
         }
         let metrics = self.metrics;
@@ -205,8 +214,7 @@ impl Service<'_> {
         };
         let progress = exchange.receive(input, &mut desk, now);
         if progress.consumed > 0 {
-            let work = HTTP_ANSWER_WORK_BYTES + self.scratch.take_read_bytes();
-            self.http_work_left = self.http_work_left.saturating_sub(work);
+            self.http_answers_left -= 1;
         }
         progress
     }
