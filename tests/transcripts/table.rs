@@ -338,7 +338,7 @@ fn too_much(to: &mut Vec<Transcript>) {
         talk.ehlo()
             .envelope()
             .data()
-            .c(format!("{dots}..f{fill}\r\n{dots}.\r\n"))
+            .c(format!("{dots}..f{fill}\r\n.\r\n"))
             .s(TOO_LARGE)
             .envelope()
             .data()
