@@ -31,6 +31,11 @@ pub const REPLY_BYTES_MAX: usize = 512;
 /// Pieces of a body that a session gathers from one read before it hands them over. A body has one
 /// more piece for each line that began with a dot, so most have one.
 pub const BODY_PIECES_MAX: usize = 16;
+/// Pieces of a body that are shorter than this, in bytes and on average, cost more to find and to
+/// hand over one by one than their bytes cost to copy together.
+pub const BODY_PIECE_BYTES_SHORT: usize = 16;
+/// How much of a body is copied together at a time, in bytes. On the stack; more gains nothing.
+pub const BODY_JOINED_BYTES: usize = 512;
 /// The most recipients of one message; the next is refused with 452 (RFC 5321 section 4.5.3.1.8
 /// asks for at least this many).
 pub const RECIPIENTS_MAX: usize = 100;
@@ -46,6 +51,8 @@ const _: () = assert!(HELO_BYTES_MAX < LINE_BYTES_MAX);
 // Sessions count both in a byte.
 const _: () = assert!(HELO_BYTES_KEPT <= HELO_BYTES_MAX && HELO_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(RECIPIENTS_MAX <= u8::MAX as usize);
+// A held back CR, and one byte read.
+const _: () = assert!(BODY_JOINED_BYTES >= 2);
 // No reply says more than this beside the host's name.
 const _: () = assert!(REPLY_BYTES_MAX >= HOSTNAME_BYTES_MAX + 192);
 
