@@ -3,8 +3,8 @@
 //! Bytes go to the draft as slices of the read buffer. They are gathered first, so that a message
 //! whose end is in the same read is handed over whole, with its commit. The size is checked before
 //! that, so a world never sees a byte too many. Where pieces are many and short, a peer has dots to
-//! thank for it, and what follows is copied together instead, so that he gains nothing. Once a message is refused its bytes are still read
-//! to their true end, and its draft is long given back.
+//! thank for it, and what follows is copied together instead, so that he gains nothing. Once a
+//! message is refused its bytes are still read to their true end, and its draft is long given back.
 
 use std::mem;
 
