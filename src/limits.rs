@@ -198,6 +198,11 @@ pub const NETWORKS_MAX: usize = 64;
 pub const GUARD_WAYS: usize = 16;
 /// Sets of the table of sources, for each family of addresses: 16,384 sources of each.
 pub const GUARD_SOURCE_SETS: usize = 1024;
+/// `--memory` from which on the guard's tables are as large as they get; with less they are smaller
+/// in proportion. All of them take some 8 MiB then.
+pub const GUARD_MEMORY_BYTES_FULL: usize = 256 * MIB;
+/// Sets that each of the guard's tables has at least: 256 entries.
+pub const GUARD_SETS_MIN: usize = 16;
 /// The sources that find no place in their set share one count, and may together do so many times
 /// what one source may.
 pub const GUARD_CROWD_FACTOR: u32 = 16;
@@ -263,6 +268,7 @@ pub const PRESSURE_HIGH_PERCENT: [u32; 2] = [75, 65];
 /// The same for the highest pressure.
 pub const PRESSURE_CRITICAL_PERCENT: [u32; 2] = [90, 80];
 
+const _: () = assert!(GUARD_SETS_MIN.is_power_of_two() && GUARD_SETS_MIN <= GUARD_SUBJECT_SETS);
 const _: () = assert!(GUARD_SOURCE_SETS.is_power_of_two());
 const _: () = assert!(GUARD_SUBJECT_SETS.is_power_of_two());
 const _: () = assert!(GUARD_BODY_SETS.is_power_of_two());
