@@ -47,6 +47,11 @@ pub struct Metrics {
     pub refused_too_many_recipients: u64,
     /// Messages longer than the longest.
     pub refused_message_too_large: u64,
+    /// Messages that the guard's rules refused, at MAIL or at their end, and what clients had sent
+    /// on behind them.
+    pub refused_unwanted: u64,
+    /// Messages, or chunks of them, that were acknowledged and thrown away, as a rule says.
+    pub messages_discarded: u64,
     /// Commands that were answered as bad requests.
     pub faults: u64,
     /// HTTP connections that were begun.
@@ -95,10 +100,16 @@ impl Metrics {
                 "Bytes of the messages acknowledged.",
                 self.message_bytes,
             ),
+            Sample::counter(
+                "mailfly_smtp_discarded",
+                "Messages acknowledged and thrown away, as a rule of the guard says.",
+                self.messages_discarded,
+            ),
             Sample::counter("mailfly_smtp_faults", "Bad requests.", self.faults),
             refused("drafts_full", self.refused_drafts_full),
             refused("too_many_recipients", self.refused_too_many_recipients),
             refused("message_too_long", self.refused_message_too_large),
+            refused("unwanted", self.refused_unwanted),
         ]
     }
 }

@@ -3,8 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::guest::Guest;
 use super::mail::MailRoom;
 use crate::clock::Now;
+use crate::guard::{Guard, Offence, Rule, Verdict};
 use crate::http::{Desk, Exchange, Responses, Scratch};
 use crate::limits::{
     HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, HTTP_STALL_MS, PROTOCOL_TICK_MS,
@@ -15,13 +17,14 @@ use crate::net::{Admission, ListenerId, Protocol};
 use crate::output::Output;
 use crate::phases::Phases;
 use crate::progress::{Progress, Then};
-use crate::smtp::reply::Goodbye;
+use crate::smtp::reply::{self, Goodbye};
 use crate::smtp::session::{self, Session};
 use crate::store::{Draft, Naming, Store};
 
 /// Everything that connections share. `'s` is how long the settings live.
 pub struct Service<'s> {
     pub(super) store: Store,
+    pub(super) guard: Guard,
     pub(super) metrics: Metrics,
     pub(super) phases: Phases,
     pub(super) naming: Naming,
@@ -42,13 +45,17 @@ pub struct Service<'s> {
 }
 
 /// What is remembered of one connection.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "its slot has room for the largest; a box would be taken from the heap at accept"
+)]
 pub enum Conversation {
     /// It brings mail.
     Smtp {
         /// How far it is.
         session: Session<Draft>,
-        /// Where it came from.
-        source: IpAddr,
+        /// Who it is.
+        guest: Guest,
     },
     /// It reads mail.
     Http(Exchange),
@@ -61,22 +68,11 @@ impl Protocol for Service<'_> {
         &mut self,
         listener: ListenerId,
         peer: SocketAddr,
-        _now: Now,
+        now: Now,
         output: &mut Output,
     ) -> Admission<Conversation> {
         if listener.0 < self.smtp_listeners {
-            if self.metrics.smtp_connections_open >= self.smtp_connections_max {
-                self.metrics.smtp_connections_refused += 1;
-                // A fresh output has room for it.
-                let _ = Goodbye::TooManyConnections.write(self.session.hostname(), output);
-                return Admission::Refuse;
-            }
-            let session = Session::new();
-            session.greeting(&self.session, output);
-            self.phases.banner_said();
-            self.metrics.smtp_connections += 1;
-            self.metrics.smtp_connections_open += 1;
-            return Admission::Accept(Conversation::Smtp { session, source: peer.ip() });
+            return self.admit(peer.ip(), now, output);
         }
         if self.metrics.http_connections_open >= HTTP_CONNECTIONS_MAX {
             self.metrics.http_connections_refused += 1;
@@ -95,10 +91,14 @@ impl Protocol for Service<'_> {
         output: &mut Output,
     ) -> Progress {
         match connection {
-            Conversation::Smtp { session, source } => {
+            Conversation::Smtp { session, guest } => {
                 let (settings, draining) = (self.session, self.draining);
-                let mut world = self.mail_room(*source, now);
+                let mut world = self.mail_room(guest, now);
                 let progress = session.receive(&settings, input, &mut world, output);
+                if world.guest.banned && progress.then != Then::Close {
+                    session.dismiss(Goodbye::Banned, &settings, &mut world, output);
+                    return Progress { then: Then::Close, ..progress };
+                }
                 if draining && progress.then == Then::Continue && session.is_idle() {
                     session.dismiss(Goodbye::ShuttingDown, &settings, &mut world, output);
                     return Progress { then: Then::Close, ..progress };
@@ -119,19 +119,29 @@ impl Protocol for Service<'_> {
     }
 
     fn expired(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) -> Then {
-        if let Conversation::Smtp { session, source } = connection {
+        if let Conversation::Smtp { session, guest } = connection {
             let goodbye = if self.draining { Goodbye::ShuttingDown } else { Goodbye::TimedOut };
             self.metrics.smtp_timeouts += u64::from(!self.draining);
-            let settings = self.session;
-            session.dismiss(goodbye, &settings, &mut self.mail_room(*source, now), output);
+            let (settings, draining) = (self.session, self.draining);
+            let mut world = self.mail_room(guest, now);
+            if !draining {
+                world.offended(Offence::Unfinished);
+            }
+            session.dismiss(goodbye, &settings, &mut world, output);
         }
         Then::Close
     }
 
     fn disconnected(&mut self, connection: Conversation, now: Now) {
         match connection {
-            Conversation::Smtp { mut session, source } => {
-                session.closed(&mut self.mail_room(source, now));
+            Conversation::Smtp { mut session, mut guest } => {
+                let draining = self.draining;
+                let mut world = self.mail_room(&mut guest, now);
+                if !session.is_idle() && !draining {
+                    world.offended(Offence::Unfinished);
+                }
+                session.closed(&mut world);
+                self.guard.disconnected(guest.peer);
                 self.metrics.smtp_connections_open -= 1;
             }
             Conversation::Http(_) => self.metrics.http_connections_open -= 1,
@@ -153,9 +163,9 @@ impl Protocol for Service<'_> {
 
     fn draining(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) -> Then {
         match connection {
-            Conversation::Smtp { session, source } if session.is_idle() => {
+            Conversation::Smtp { session, guest } if session.is_idle() => {
                 let (goodbye, settings) = (Goodbye::ShuttingDown, self.session);
-                session.dismiss(goodbye, &settings, &mut self.mail_room(*source, now), output);
+                session.dismiss(goodbye, &settings, &mut self.mail_room(guest, now), output);
                 Then::Close
             }
             Conversation::Http(exchange) if exchange.is_idle() => Then::Close,
@@ -195,19 +205,46 @@ impl Protocol for Service<'_> {
 }
 
 impl Service<'_> {
+    /// One who brings mail is let in, or told why not.
+    fn admit(&mut self, source: IpAddr, now: Now, output: &mut Output) -> Admission<Conversation> {
+        // A fresh output has room for whatever is said.
+        let (peer, verdict) = self.guard.connected(source, now);
+        if let Verdict::Refuse(finding) = verdict {
+            let for_long = !matches!(finding.rule, Rule::ConnectionsAtOnce | Rule::Connections);
+            let (hostname, why) = (self.session.hostname(), finding.rule.reason());
+            let _ = reply::turned_away(for_long, hostname, why, output);
+            return Admission::Refuse;
+        }
+        if self.metrics.smtp_connections_open >= self.smtp_connections_max {
+            self.guard.disconnected(peer);
+            self.metrics.smtp_connections_refused += 1;
+            let _ = Goodbye::TooManyConnections.write(self.session.hostname(), output);
+            return Admission::Refuse;
+        }
+        let session = Session::new();
+        session.greeting(&self.session, output);
+        self.phases.banner_said();
+        self.metrics.smtp_connections += 1;
+        self.metrics.smtp_connections_open += 1;
+        Admission::Accept(Conversation::Smtp { session, guest: Guest::new(source, peer, verdict) })
+    }
+
     fn answer(&mut self, exchange: &mut Exchange, input: &[u8], now: Now) -> Progress {
         // Its last response has just left.
         if self.http_answers_left == 0 {
             return Progress { consumed: 0, then: Then::Yield };
         }
-        let metrics = self.metrics;
+        let (metrics, guard) = (self.metrics, &self.guard);
         let mut desk = Desk {
             store: &mut self.store,
             naming: self.naming,
             hostname: self.session.hostname(),
             smtp: &self.smtp_address,
             ready: !self.draining,
-            samples: &|store| [metrics.samples(), store.figures().samples()].concat(),
+            samples: &|store| {
+                let guarded = guard.figures().samples(guard.standing_bans(now));
+                [metrics.samples(), store.figures().samples(), guarded].concat()
+            },
             phases: &self.phases,
             scratch: &mut self.scratch,
             responses: &self.responses,
@@ -219,8 +256,8 @@ impl Service<'_> {
         progress
     }
 
-    fn mail_room(&mut self, source: IpAddr, now: Now) -> MailRoom<'_> {
-        let Self { store, metrics, phases, naming, .. } = self;
-        MailRoom { store, metrics, phases, naming: *naming, source, now }
+    fn mail_room<'a>(&'a mut self, guest: &'a mut Guest, now: Now) -> MailRoom<'a> {
+        let Self { store, guard, metrics, phases, naming, .. } = self;
+        MailRoom { store, guard, metrics, phases, guest, naming: *naming, now }
     }
 }
