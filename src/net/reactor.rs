@@ -345,6 +345,7 @@ impl<P: Protocol> Reactor<P> {
         let Some(slot) = self.connections.get_mut(index as usize) else { return };
         let after = match slot.deadline_ms(protocol) {
             Some(deadline_ms) if deadline_ms > self.now.monotonic_ms => After::Stay,
+            Some(_) if slot.is_held() => slot.end_hold(protocol, self.now),
             Some(_) => slot.expire(protocol, &mut self.space, self.now),
             // It lingered long enough.
             None => After::Close,
