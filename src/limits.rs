@@ -257,6 +257,10 @@ pub const GUARD_WORD_BYTES_MAX: usize = 64;
 /// The longest that a reply is held back, in milliseconds: less than any client waits for one,
 /// which RFC 5321 section 4.5.3.2 puts at two minutes and more.
 pub const TARPIT_MS_MAX: u64 = 10 * 1000;
+/// How long the banner is held back from those who are not trusted, in milliseconds, to see who
+/// speaks before it: what is sent without waiting comes right behind the handshake. Shorter, and
+/// none, by the law of [`TARPIT_LOAD_PERCENT`].
+pub const BANNER_HOLD_MS: u64 = 100;
 /// The share of connections, in percent, from which on no reply is held back.
 pub const TARPIT_LOAD_PERCENT: u32 = 50;
 /// The shortest that pressure makes a deadline, in milliseconds: a client on the other side of the

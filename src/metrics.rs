@@ -47,6 +47,10 @@ pub struct Metrics {
     pub refused_too_many_recipients: u64,
     /// Messages longer than the longest.
     pub refused_message_too_large: u64,
+    /// Clients that spoke before the banner.
+    pub early_talkers: u64,
+    /// Answers that were held back from those who are slowed down.
+    pub replies_held: u64,
     /// Messages that the guard's rules refused, at MAIL or at their end, and what clients had sent
     /// on behind them.
     pub refused_unwanted: u64,
@@ -104,6 +108,16 @@ impl Metrics {
                 "mailfly_smtp_discarded",
                 "Messages acknowledged and thrown away, as a rule of the guard says.",
                 self.messages_discarded,
+            ),
+            Sample::counter(
+                "mailfly_smtp_early_talkers",
+                "Clients that spoke before the banner.",
+                self.early_talkers,
+            ),
+            Sample::counter(
+                "mailfly_smtp_replies_held",
+                "Answers held back from clients that a rule of the guard slows down.",
+                self.replies_held,
             ),
             Sample::counter("mailfly_smtp_faults", "Bad requests.", self.faults),
             refused("drafts_full", self.refused_drafts_full),

@@ -18,13 +18,46 @@ pub struct Guest {
     message_slowed: bool,
     /// Its source has been banned while it was here.
     pub(super) banned: bool,
+    /// The banner is held back, and whoever speaks meanwhile speaks too early.
+    awaits_banner: bool,
+    /// Until when what was said last is held back.
+    held_until_ms: u64,
 }
 
 impl Guest {
     /// A peer that was let in, with this verdict.
     pub(super) fn new(source: IpAddr, peer: Peer, verdict: Verdict) -> Self {
         let slowed = matches!(verdict, Verdict::Tarpit(_));
-        Self { source, peer, inspection: None, slowed, message_slowed: false, banned: false }
+        Self {
+            source,
+            peer,
+            inspection: None,
+            slowed,
+            message_slowed: false,
+            banned: false,
+            awaits_banner: false,
+            held_until_ms: 0,
+        }
+    }
+
+    /// The banner is held back until then.
+    pub(super) fn hold_banner(&mut self, until_ms: u64) {
+        (self.awaits_banner, self.held_until_ms) = (true, until_ms);
+    }
+
+    /// What is said now is held back until then.
+    pub(super) fn hold(&mut self, until_ms: u64) {
+        self.held_until_ms = until_ms;
+    }
+
+    /// Until when what was said last is held back.
+    pub(super) fn held_until_ms(&self) -> u64 {
+        self.held_until_ms
+    }
+
+    /// What was held back leaves. Whether that is the banner.
+    pub(super) fn hold_ended(&mut self) -> bool {
+        std::mem::take(&mut self.awaits_banner)
     }
 
     /// A message begins.
@@ -44,7 +77,6 @@ impl Guest {
     }
 
     /// Whether replies are to be held back now.
-    #[expect(dead_code, reason = "nothing is held back yet")]
     pub(super) fn is_slowed(&self) -> bool {
         self.slowed || self.message_slowed
     }

@@ -6,11 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use super::guest::Guest;
 use super::mail::MailRoom;
 use crate::clock::Now;
-use crate::guard::{Guard, Offence, Rule, Verdict};
+use crate::guard::{Guard, Load, Offence, Rule, Verdict, tarpit};
 use crate::http::{Desk, Exchange, Responses, Scratch};
 use crate::limits::{
-    HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, HTTP_STALL_MS, PROTOCOL_TICK_MS,
-    SMTP_IDLE_MS, SWEEP_MS,
+    BANNER_HOLD_MS, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, HTTP_STALL_MS,
+    PROTOCOL_TICK_MS, SMTP_IDLE_MS, SWEEP_MS,
 };
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
@@ -99,7 +99,13 @@ impl Protocol for Service<'_> {
                     session.dismiss(Goodbye::Banned, &settings, &mut world, output);
                     return Progress { then: Then::Close, ..progress };
                 }
+                if guest.is_slowed() && !output.is_empty() && !draining {
+                    let delay_ms = tarpit::delay_ms(self.load());
+                    guest.hold(now.monotonic_ms + delay_ms);
+                    self.metrics.replies_held += u64::from(delay_ms > 0);
+                }
                 if draining && progress.then == Then::Continue && session.is_idle() {
+                    let mut world = self.mail_room(guest, now);
                     session.dismiss(Goodbye::ShuttingDown, &settings, &mut world, output);
                     return Progress { then: Then::Close, ..progress };
                 }
@@ -173,6 +179,22 @@ impl Protocol for Service<'_> {
         }
     }
 
+    fn held_until_ms(&self, connection: &Conversation) -> u64 {
+        match connection {
+            Conversation::Smtp { guest, .. } => guest.held_until_ms(),
+            Conversation::Http(_) => 0,
+        }
+    }
+
+    fn hold_ended(&mut self, connection: &mut Conversation, spoke: bool, now: Now) -> Then {
+        let Conversation::Smtp { guest, .. } = connection else { return Then::Continue };
+        if guest.hold_ended() && spoke {
+            self.metrics.early_talkers += 1;
+            self.mail_room(guest, now).offended(Offence::EarlyTalk);
+        }
+        if guest.banned { Then::Close } else { Then::Continue }
+    }
+
     fn turn_begins(&mut self) {
         self.http_answers_left = HTTP_ANSWERS_PER_TURN;
     }
@@ -226,7 +248,30 @@ impl Service<'_> {
         self.phases.banner_said();
         self.metrics.smtp_connections += 1;
         self.metrics.smtp_connections_open += 1;
-        Admission::Accept(Conversation::Smtp { session, guest: Guest::new(source, peer, verdict) })
+        let mut guest = Guest::new(source, peer, verdict);
+        if let Some(delay_ms) = self.banner_delay_ms(&guest) {
+            guest.hold_banner(now.monotonic_ms + delay_ms);
+        }
+        Admission::Accept(Conversation::Smtp { session, guest })
+    }
+
+    /// How long a banner is held back: for those who are slowed down, and a moment for all who are
+    /// not trusted, to see who speaks before it.
+    fn banner_delay_ms(&self, guest: &Guest) -> Option<u64> {
+        if guest.peer.is_exempt() {
+            return None;
+        }
+        let delay_ms = tarpit::delay_ms(self.load());
+        if guest.is_slowed() {
+            return Some(delay_ms);
+        }
+        let watches = self.guard.rules().of(Rule::Offences).is_some();
+        watches.then_some(delay_ms.min(BANNER_HOLD_MS))
+    }
+
+    /// The share of sessions that are open.
+    fn load(&self) -> Load {
+        Load { used: self.metrics.smtp_connections_open, most: self.smtp_connections_max }
     }
 
     fn answer(&mut self, exchange: &mut Exchange, input: &[u8], now: Now) -> Progress {
