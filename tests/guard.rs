@@ -257,6 +257,41 @@ fn who_speaks_before_the_banner_offends_and_is_banned_if_that_is_too_much() {
     }
 }
 
+#[test]
+fn whoever_was_refused_can_ask_why_and_for_which_subjects() {
+    let daemon = wary(&["--guard-offences", "off", "--guard-subjects", "3/2m"]);
+    let ask = |network| {
+        let mut browser = Browser::over(Client::from(source(network), daemon.http));
+        let answer = browser.get("/api/v1/refused");
+        serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap()
+    };
+    let mut client = introduced(&daemon, 1);
+    for number in 0..21 {
+        send(&mut client, "a@example.org", &format!("number {number}"));
+    }
+    let why = ask(1);
+    assert_eq!((&why["source"], &why["trusted"]), (&"127.0.1.7".into(), &false.into()));
+    let ban = &why["ban"];
+    assert_eq!((&ban["rule"], &ban["action"]), (&"messages".into(), &"reject".into()));
+    assert_eq!((&ban["count"], &ban["limit"]), (&21.into(), &20.into()));
+    let left = ban["seconds-left"].as_u64().unwrap();
+    assert!((500..=600).contains(&left), "{left}");
+    assert!(ask(2)["ban"].is_null() && ask(2)["last"].is_null(), "others are not told of it");
+
+    for network in 10..20 {
+        send(&mut introduced(&daemon, network), "a@example.org", "Cheap watches");
+    }
+    let why = ask(19);
+    assert!(why["ban"].is_null());
+    assert_eq!(why["last"]["rule"], "subjects");
+    assert_eq!(why["banned-subjects"][0]["subject"], "Cheap watches");
+    assert!(why["banned-subjects"][0]["messages"].as_u64().unwrap() >= 4);
+    assert_eq!(why["used"][2]["count"], 1, "{why}");
+    let mut browser = Browser::over(Client::from(source(1), daemon.http));
+    let page = String::from_utf8(browser.get("/refused").body).unwrap();
+    assert!(page.contains("It is banned") && page.contains("Cheap watches"), "{page}");
+}
+
 /// So many connections that a reply is held back for about a second, and what is said meanwhile to
 /// others is said long before.
 const BUSY: u8 = 7;

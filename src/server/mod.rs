@@ -7,6 +7,7 @@ mod mail;
 mod plan;
 mod service;
 mod signals;
+mod standing;
 
 use std::fmt;
 use std::fs::File;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::guest::Guest;
 use super::mail::MailRoom;
+use super::standing;
 use crate::clock::Now;
 use crate::guard::{Guard, Load, Offence, Rule, Verdict, tarpit};
 use crate::http::{Desk, Exchange, Responses, Scratch};
@@ -58,7 +59,12 @@ pub enum Conversation {
         guest: Guest,
     },
     /// It reads mail.
-    Http(Exchange),
+    Http {
+        /// How far it is.
+        exchange: Exchange,
+        /// Where it came from.
+        source: IpAddr,
+    },
 }
 
 impl Protocol for Service<'_> {
@@ -80,7 +86,7 @@ impl Protocol for Service<'_> {
         }
         self.metrics.http_connections += 1;
         self.metrics.http_connections_open += 1;
-        Admission::Accept(Conversation::Http(Exchange::default()))
+        Admission::Accept(Conversation::Http { exchange: Exchange::default(), source: peer.ip() })
     }
 
     fn received(
@@ -111,16 +117,16 @@ impl Protocol for Service<'_> {
                 }
                 progress
             }
-            Conversation::Http(exchange) => self.answer(exchange, input, now),
+            Conversation::Http { exchange, source } => self.answer(exchange, *source, input, now),
         }
     }
 
     fn deadline_ms(&self, connection: &Conversation, moved_ms: u64) -> u64 {
         match connection {
             Conversation::Smtp { .. } => moved_ms + SMTP_IDLE_MS,
-            Conversation::Http(exchange) if exchange.is_idle() => moved_ms + HTTP_IDLE_MS,
+            Conversation::Http { exchange, .. } if exchange.is_idle() => moved_ms + HTTP_IDLE_MS,
             // What is owed is held in memory that others wait for.
-            Conversation::Http(_) => moved_ms + HTTP_STALL_MS,
+            Conversation::Http { .. } => moved_ms + HTTP_STALL_MS,
         }
     }
 
@@ -150,19 +156,19 @@ impl Protocol for Service<'_> {
                 self.guard.disconnected(guest.peer);
                 self.metrics.smtp_connections_open -= 1;
             }
-            Conversation::Http(_) => self.metrics.http_connections_open -= 1,
+            Conversation::Http { .. } => self.metrics.http_connections_open -= 1,
         }
     }
 
     fn held_output<'a>(&'a self, connection: &'a Conversation) -> &'a [u8] {
         match connection {
             Conversation::Smtp { .. } => &[],
-            Conversation::Http(exchange) => exchange.pending(),
+            Conversation::Http { exchange, .. } => exchange.pending(),
         }
     }
 
     fn held_output_sent(&mut self, connection: &mut Conversation, bytes: usize) {
-        if let Conversation::Http(exchange) = connection {
+        if let Conversation::Http { exchange, .. } = connection {
             exchange.sent(bytes);
         }
     }
@@ -174,7 +180,7 @@ impl Protocol for Service<'_> {
                 session.dismiss(goodbye, &settings, &mut self.mail_room(guest, now), output);
                 Then::Close
             }
-            Conversation::Http(exchange) if exchange.is_idle() => Then::Close,
+            Conversation::Http { exchange, .. } if exchange.is_idle() => Then::Close,
             _ => Then::Continue,
         }
     }
@@ -182,7 +188,7 @@ impl Protocol for Service<'_> {
     fn held_until_ms(&self, connection: &Conversation) -> u64 {
         match connection {
             Conversation::Smtp { guest, .. } => guest.held_until_ms(),
-            Conversation::Http(_) => 0,
+            Conversation::Http { .. } => 0,
         }
     }
 
@@ -203,7 +209,9 @@ impl Protocol for Service<'_> {
         match connection {
             Conversation::Smtp { .. } => true,
             // What is owed has been made, and only has to be sent.
-            Conversation::Http(exchange) => self.http_answers_left > 0 || !exchange.is_idle(),
+            Conversation::Http { exchange, .. } => {
+                self.http_answers_left > 0 || !exchange.is_idle()
+            }
         }
     }
 
@@ -274,7 +282,13 @@ impl Service<'_> {
         Load { used: self.metrics.smtp_connections_open, most: self.smtp_connections_max }
     }
 
-    fn answer(&mut self, exchange: &mut Exchange, input: &[u8], now: Now) -> Progress {
+    fn answer(
+        &mut self,
+        exchange: &mut Exchange,
+        source: IpAddr,
+        input: &[u8],
+        now: Now,
+    ) -> Progress {
         // Its last response has just left.
         if self.http_answers_left == 0 {
             return Progress { consumed: 0, then: Then::Yield };
@@ -290,6 +304,7 @@ impl Service<'_> {
                 let guarded = guard.figures().samples(guard.standing_bans(now));
                 [metrics.samples(), store.figures().samples(), guarded].concat()
             },
+            standing: &|| standing::of(guard, source, now),
             phases: &self.phases,
             scratch: &mut self.scratch,
             responses: &self.responses,
