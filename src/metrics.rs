@@ -47,6 +47,10 @@ pub struct Metrics {
     pub refused_too_many_recipients: u64,
     /// Messages longer than the longest.
     pub refused_message_too_large: u64,
+    /// SMTP sessions that were closed to make way for another.
+    pub smtp_made_way: u64,
+    /// How hard pressed the server is: 0 calm, 1 high, 2 critical.
+    pub pressure: u64,
     /// Clients that spoke before the banner.
     pub early_talkers: u64,
     /// Answers that were held back from those who are slowed down.
@@ -97,6 +101,16 @@ impl Metrics {
                 "mailfly_smtp_timeouts",
                 "Sessions that were closed because their peer said nothing for too long.",
                 self.smtp_timeouts,
+            ),
+            Sample::counter(
+                "mailfly_smtp_made_way",
+                "Sessions that were closed to make way for another.",
+                self.smtp_made_way,
+            ),
+            Sample::gauge(
+                "mailfly_pressure",
+                "How hard pressed it is: 0 calm, 1 high, 2 critical.",
+                self.pressure,
             ),
             Sample::counter("mailfly_smtp_messages", "Messages acknowledged.", self.messages),
             Sample::counter(

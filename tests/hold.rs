@@ -35,6 +35,9 @@ struct Answers {
     ended: Arc<AtomicU32>,
     spoke: Arc<AtomicU32>,
     closes_who_spoke: bool,
+    /// Deadlines are an hour away until this is set, and have passed then.
+    hurry: Arc<AtomicBool>,
+    hurried: bool,
 }
 
 impl Protocol for Answers {
@@ -75,7 +78,12 @@ impl Protocol for Answers {
     }
 
     fn deadline_ms(&self, _: &u64, moved_ms: u64) -> u64 {
-        moved_ms + LONG_MS
+        moved_ms + if self.hurried { 0 } else { LONG_MS }
+    }
+
+    fn deadlines_came_nearer(&mut self) -> bool {
+        let hurried = self.hurry.load(Ordering::Relaxed);
+        !std::mem::replace(&mut self.hurried, hurried) && hurried
     }
 
     fn expired(&mut self, _: &mut u64, _: Now, _: &mut Output) -> Then {
@@ -228,4 +236,21 @@ fn a_drain_lets_go_what_is_held() {
     expect(&mut client, "keep this\n");
     drop((client, other));
     server.thread.join().unwrap();
+}
+
+#[test]
+fn deadlines_that_come_nearer_are_heeded_also_for_those_whom_nobody_visits() {
+    let answers = Answers::default();
+    let hurry = Arc::clone(&answers.hurry);
+    let server = start(answers, 8);
+    let mut idle = connect(&server);
+    expect(&mut idle, "hello\n");
+    let mut held = connect(&server);
+    expect(&mut held, "hello\n");
+    held.write_all(b"hold this\n").unwrap();
+    hurry.store(true, Ordering::Relaxed);
+    let mut rest = Vec::new();
+    idle.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"");
+    expect(&mut held, "hold this\n");
 }

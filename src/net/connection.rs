@@ -243,6 +243,26 @@ impl<C> Slot<C> {
         self.speak(protocol, space, then, now)
     }
 
+    /// When a byte last moved, if it may be asked to make way.
+    pub(super) fn silent_since_ms<P>(&self, protocol: &P, now: Now) -> Option<u64>
+    where
+        P: Protocol<Connection = C>,
+    {
+        let is_busy = self.stage != Stage::Talking || self.sending || self.queued;
+        let conversation = self.conversation.as_ref().filter(|_| !is_busy)?;
+        protocol.may_make_way(conversation, self.moved_ms, now).then_some(self.moved_ms)
+    }
+
+    /// Has it say its last words for another's sake.
+    pub(super) fn make_way<P>(&mut self, protocol: &mut P, space: &mut Workspace, now: Now) -> After
+    where
+        P: Protocol<Connection = C>,
+    {
+        let Some(conversation) = &mut self.conversation else { return After::Close };
+        protocol.makes_way(conversation, now, &mut space.output);
+        self.speak(protocol, space, Then::Close, now)
+    }
+
     /// Whether what was said is held back.
     pub(super) fn is_held(&self) -> bool {
         self.held

@@ -28,6 +28,7 @@ mod connection;
 mod listener;
 mod reactor;
 mod spill;
+mod stalest;
 pub mod timers;
 
 use std::net::SocketAddr;
@@ -104,6 +105,27 @@ pub trait Protocol {
     /// peer has sent something meanwhile.
     fn hold_ended(&mut self, _connection: &mut Self::Connection, _spoke: bool, _now: Now) -> Then {
         Then::Continue
+    }
+
+    /// Whether there is so little room that a peer which has just come in should have that of another,
+    /// the one that has been silent longest. Asked after each that may stay.
+    fn wants_way(&self) -> bool {
+        false
+    }
+
+    /// Whether a connection may be asked to make way, if a byte last moved at `moved_ms`. Nothing of
+    /// it is unsent or unread.
+    fn may_make_way(&self, _connection: &Self::Connection, _moved_ms: u64, _now: Now) -> bool {
+        false
+    }
+
+    /// The connection makes way; what is put in `output` is the last that it hears.
+    fn makes_way(&mut self, _connection: &mut Self::Connection, _now: Now, _output: &mut Output) {}
+
+    /// Whether deadlines of connections that nobody visited have come nearer since this was last
+    /// asked, after each [`tick`](Self::tick): if so, all are asked for again.
+    fn deadlines_came_nearer(&mut self) -> bool {
+        false
     }
 
     /// The server shuts down: told once to each connection, when it has no replies unsent.

@@ -4,10 +4,13 @@
 
 mod guest;
 mod mail;
+mod patience;
 mod plan;
 mod service;
 mod signals;
 mod standing;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::fs::File;
@@ -16,6 +19,7 @@ use std::net::SocketAddr;
 
 use crate::clock::Clock;
 use crate::config::{Impossible, Settings};
+use crate::guard::pressure::Pressure;
 use crate::guard::{self, Guard, Words};
 use crate::http::{Responses, Scratch};
 use crate::limits::{HEAP_TOP_PAD_BYTES, HTTP_CONNECTIONS_RESERVED, STACK_TOUCHED_BYTES};
@@ -27,6 +31,7 @@ use crate::store::Store;
 use crate::sys::memory;
 
 pub use guest::Guest;
+pub use patience::Patience;
 pub use plan::{Place, Plan, Term};
 pub use service::{Conversation, Service};
 use signals::Signals;
@@ -112,6 +117,8 @@ impl<'s> Server<'s> {
             scratch: Scratch::new(settings.message_bytes_max),
             responses: Responses::new(settings.message_bytes_max),
             http_answers_left: 0,
+            pressure: Pressure::Calm,
+            deadlines_came_nearer: false,
             draining: false,
         };
         let mut reactor =

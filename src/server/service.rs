@@ -5,13 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::guest::Guest;
 use super::mail::MailRoom;
+use super::patience::{Patience, Stage};
 use super::standing;
 use crate::clock::Now;
+use crate::guard::pressure::Pressure;
 use crate::guard::{Guard, Load, Offence, Rule, Verdict, tarpit};
 use crate::http::{Desk, Exchange, Responses, Scratch};
 use crate::limits::{
-    BANNER_HOLD_MS, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, HTTP_STALL_MS,
-    PROTOCOL_TICK_MS, SMTP_IDLE_MS, SWEEP_MS,
+    BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, MAKE_WAY_SILENT_MS,
+    PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS, SWEEP_MS,
 };
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
@@ -42,6 +44,9 @@ pub struct Service<'s> {
     pub(super) responses: Responses,
     /// How many readers may still be answered in this turn.
     pub(super) http_answers_left: u32,
+    pub(super) pressure: Pressure,
+    /// Pressure has risen since the reactor last asked.
+    pub(super) deadlines_came_nearer: bool,
     pub(super) draining: bool,
 }
 
@@ -64,6 +69,8 @@ pub enum Conversation {
         exchange: Exchange,
         /// Where it came from.
         source: IpAddr,
+        /// How long it may take for what it is at.
+        patience: Patience,
     },
 }
 
@@ -86,7 +93,11 @@ impl Protocol for Service<'_> {
         }
         self.metrics.http_connections += 1;
         self.metrics.http_connections_open += 1;
-        Admission::Accept(Conversation::Http { exchange: Exchange::default(), source: peer.ip() })
+        Admission::Accept(Conversation::Http {
+            exchange: Exchange::default(),
+            source: peer.ip(),
+            patience: Patience::new(Stage::Idle, now.monotonic_ms),
+        })
     }
 
     fn received(
@@ -101,6 +112,8 @@ impl Protocol for Service<'_> {
                 let (settings, draining) = (self.session, self.draining);
                 let mut world = self.mail_room(guest, now);
                 let progress = session.receive(&settings, input, &mut world, output);
+                let within_message = session.is_within_message();
+                world.guest.got_on(within_message, progress.consumed, now.monotonic_ms);
                 if world.guest.banned && progress.then != Then::Close {
                     session.dismiss(Goodbye::Banned, &settings, &mut world, output);
                     return Progress { then: Then::Close, ..progress };
@@ -117,16 +130,31 @@ impl Protocol for Service<'_> {
                 }
                 progress
             }
-            Conversation::Http { exchange, source } => self.answer(exchange, *source, input, now),
+            Conversation::Http { exchange, source, patience } => {
+                let progress = self.answer(exchange, *source, input, now);
+                match progress {
+                    Progress { then: Then::Yield, consumed: 0 } => {}
+                    // Within a request, which it may have been asked to go on with.
+                    Progress { consumed: 0, .. } => {
+                        patience.enter(Stage::Request, now.monotonic_ms);
+                    }
+                    _ => patience.begin(Stage::Response, now.monotonic_ms),
+                }
+                progress
+            }
         }
     }
 
     fn deadline_ms(&self, connection: &Conversation, moved_ms: u64) -> u64 {
         match connection {
-            Conversation::Smtp { .. } => moved_ms + SMTP_IDLE_MS,
-            Conversation::Http { exchange, .. } if exchange.is_idle() => moved_ms + HTTP_IDLE_MS,
-            // What is owed is held in memory that others wait for.
-            Conversation::Http { .. } => moved_ms + HTTP_STALL_MS,
+            Conversation::Smtp { guest, .. } => guest.patience.deadline_ms(moved_ms, self.pressure),
+            Conversation::Http { exchange, patience, .. } => {
+                let mut patience = *patience;
+                if exchange.is_idle() && patience.stage() == Stage::Response {
+                    patience.begin(Stage::Idle, moved_ms);
+                }
+                patience.deadline_ms(moved_ms, self.pressure)
+            }
         }
     }
 
@@ -168,7 +196,8 @@ impl Protocol for Service<'_> {
     }
 
     fn held_output_sent(&mut self, connection: &mut Conversation, bytes: usize) {
-        if let Conversation::Http { exchange, .. } = connection {
+        if let Conversation::Http { exchange, patience, .. } = connection {
+            patience.moved(bytes);
             exchange.sent(bytes);
         }
     }
@@ -201,6 +230,31 @@ impl Protocol for Service<'_> {
         if guest.banned { Then::Close } else { Then::Continue }
     }
 
+    fn wants_way(&self) -> bool {
+        // Who is silent holds no draft: where only those are scarce, nothing would be won.
+        self.pressure.closes_idle() && self.load().reaches(PRESSURE_CRITICAL_PERCENT[0])
+    }
+
+    fn may_make_way(&self, connection: &Conversation, moved_ms: u64, now: Now) -> bool {
+        match connection {
+            Conversation::Smtp { session, .. } => {
+                session.is_idle() && moved_ms.saturating_add(MAKE_WAY_SILENT_MS) <= now.monotonic_ms
+            }
+            Conversation::Http { .. } => false,
+        }
+    }
+
+    fn makes_way(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) {
+        let Conversation::Smtp { session, guest } = connection else { return };
+        self.metrics.smtp_made_way += 1;
+        let (goodbye, settings) = (Goodbye::TooManyConnections, self.session);
+        session.dismiss(goodbye, &settings, &mut self.mail_room(guest, now), output);
+    }
+
+    fn deadlines_came_nearer(&mut self) -> bool {
+        std::mem::take(&mut self.deadlines_came_nearer)
+    }
+
     fn turn_begins(&mut self) {
         self.http_answers_left = HTTP_ANSWERS_PER_TURN;
     }
@@ -228,6 +282,7 @@ impl Protocol for Service<'_> {
     }
 
     fn tick(&mut self, now: Now) {
+        self.feel_pressure();
         // All mailboxes within SWEEP_MS, a few each time.
         let ticks = u32::try_from(SWEEP_MS / PROTOCOL_TICK_MS).unwrap_or(1);
         self.store.sweep(now, self.mailboxes_max.div_ceil(ticks));
@@ -256,7 +311,8 @@ impl Service<'_> {
         self.phases.banner_said();
         self.metrics.smtp_connections += 1;
         self.metrics.smtp_connections_open += 1;
-        let mut guest = Guest::new(source, peer, verdict);
+        self.feel_pressure();
+        let mut guest = Guest::new(source, peer, verdict, now.monotonic_ms);
         if let Some(delay_ms) = self.banner_delay_ms(&guest) {
             guest.hold_banner(now.monotonic_ms + delay_ms);
         }
@@ -275,6 +331,19 @@ impl Service<'_> {
         }
         let watches = self.guard.rules().of(Rule::Offences).is_some();
         watches.then_some(delay_ms.min(BANNER_HOLD_MS))
+    }
+
+    /// Looks at what is left, and asks of clients accordingly.
+    fn feel_pressure(&mut self) {
+        let (used, most) = self.store.draft_arenas();
+        let drafts = Load { used: used.into(), most: most.into() };
+        let before = self.pressure;
+        self.pressure = before.next(self.load(), drafts);
+        if self.pressure != before {
+            self.deadlines_came_nearer |= self.pressure > before;
+            self.session = self.session.with_faults_max(self.pressure.faults_max(FAULTS_MAX));
+            self.metrics.pressure = self.pressure as u64;
+        }
     }
 
     /// The share of sessions that are open.
