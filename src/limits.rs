@@ -41,9 +41,20 @@ pub const BODY_JOINED_BYTES: usize = 512;
 pub const RECIPIENTS_MAX: usize = 100;
 /// Faults after which `--policy rfc` closes a session.
 pub const FAULTS_MAX: u8 = 10;
-/// How long a client may say nothing before its session is closed with 421, in milliseconds (RFC
-/// 5321 section 4.5.3.2.7 asks for at least five minutes).
+/// How long a client may take for its next command, however few bytes of it come meanwhile, before
+/// its session is closed with 421, in milliseconds (RFC 5321 section 4.5.3.2.7 asks for at least
+/// five minutes).
 pub const SMTP_IDLE_MS: u64 = 5 * 60 * 1000;
+/// The same for its first command, in milliseconds. Whoever connects has something to say.
+pub const SMTP_FIRST_COMMAND_MS: u64 = 60 * 1000;
+/// The least that has to come of a message each second, on average, in bytes: less than any modem
+/// brings.
+pub const MESSAGE_BYTES_PER_SECOND: u64 = 500;
+/// How far a message may be behind that rate, in milliseconds: clients may pause to think.
+pub const MESSAGE_GRACE_MS: u64 = 60 * 1000;
+/// How long a session may last at most, in milliseconds: an hour, in which the longest message of
+/// the default comes over any link that is in use.
+pub const SMTP_SESSION_MS: u64 = 60 * 60 * 1000;
 
 const _: () = assert!(PATH_BYTES_MAX < LINE_BYTES_MAX);
 const _: () = assert!(LITERAL_BYTES_MAX < PATH_BYTES_MAX);
@@ -68,10 +79,17 @@ pub const HTTP_CONNECTIONS_RESERVED: u64 = 64;
 /// dozen messages or more, so with one, all mail that arrived meanwhile waits for one answer; what
 /// a turn costs besides is less than a fiftieth of it.
 pub const HTTP_ANSWERS_PER_TURN: u32 = 1;
-/// How long an HTTP connection may be silent, within a request or between two, in milliseconds.
+/// How long an HTTP connection may be silent between two requests, in milliseconds.
 pub const HTTP_IDLE_MS: u64 = 60 * 1000;
+/// How long a request may take from its first byte to its last, head and body, in milliseconds.
+pub const HTTP_REQUEST_MS: u64 = 20 * 1000;
 /// How long a reader may take nothing of a response that it is owed, in milliseconds.
 pub const HTTP_STALL_MS: u64 = 10 * 1000;
+/// The least that has to be read of a response each second, on average, in bytes: as much as a
+/// modem does.
+pub const HTTP_READ_BYTES_PER_SECOND: u64 = 4 * KIB as u64;
+/// How far a reader may be behind that rate, in milliseconds.
+pub const HTTP_READ_GRACE_MS: u64 = 20 * 1000;
 /// The longest head of a request, its request line and blank line included.
 pub const HTTP_HEAD_BYTES_MAX: usize = 8 * KIB;
 /// The longest request target. A path holds one mailbox name (a path of SMTP, percent-encoded at
@@ -205,6 +223,11 @@ pub const NETWORKS_MAX: usize = 64;
 pub const GUARD_WAYS: usize = 16;
 /// Sets of the table of sources, for each family of addresses: 16,384 sources of each.
 pub const GUARD_SOURCE_SETS: usize = 1024;
+/// `--memory` from which on the guard's tables are as large as they get; with less they are smaller
+/// in proportion. All of them take some 8 MiB then.
+pub const GUARD_MEMORY_BYTES_FULL: usize = 256 * MIB;
+/// Sets that each of the guard's tables has at least: 256 entries.
+pub const GUARD_SETS_MIN: usize = 16;
 /// The sources that find no place in their set share one count, and may together do so many times
 /// what one source may.
 pub const GUARD_CROWD_FACTOR: u32 = 16;
@@ -259,17 +282,30 @@ pub const GUARD_WORD_BYTES_MAX: usize = 64;
 /// The longest that a reply is held back, in milliseconds: less than any client waits for one,
 /// which RFC 5321 section 4.5.3.2 puts at two minutes and more.
 pub const TARPIT_MS_MAX: u64 = 10 * 1000;
+/// How long the banner is held back from those who are not trusted, in milliseconds, to see who
+/// speaks before it: what is sent without waiting comes right behind the handshake. Shorter, and
+/// none, by the law of [`TARPIT_LOAD_PERCENT`].
+pub const BANNER_HOLD_MS: u64 = 100;
 /// The share of connections, in percent, from which on no reply is held back.
 pub const TARPIT_LOAD_PERCENT: u32 = 50;
 /// The shortest that pressure makes a deadline, in milliseconds: a client on the other side of the
 /// world still makes it.
 pub const PRESSURE_DEADLINE_MS_MIN: u64 = 10 * 1000;
+/// How long a session has to have been silent, in milliseconds, before it may be asked to make way:
+/// clients on the other side of the world are silent for a moment between any two commands.
+pub const MAKE_WAY_SILENT_MS: u64 = 1000;
+/// How often it is looked for those that have been silent longest, in milliseconds. A look goes over
+/// all connections.
+pub const MAKE_WAY_LOOK_MS: u64 = 100;
+/// How many of them one look finds.
+pub const MAKE_WAY_MAX: usize = 128;
 /// The load, in percent, at which deadlines get shorter; and to which it has to fall for them to
 /// be as they were.
 pub const PRESSURE_HIGH_PERCENT: [u32; 2] = [75, 65];
 /// The same for the highest pressure.
 pub const PRESSURE_CRITICAL_PERCENT: [u32; 2] = [90, 80];
 
+const _: () = assert!(GUARD_SETS_MIN.is_power_of_two() && GUARD_SETS_MIN <= GUARD_SUBJECT_SETS);
 const _: () = assert!(GUARD_SOURCE_SETS.is_power_of_two());
 const _: () = assert!(GUARD_SUBJECT_SETS.is_power_of_two());
 const _: () = assert!(GUARD_BODY_SETS.is_power_of_two());
@@ -289,6 +325,9 @@ const _: () = assert!(GUARD_BODY_FEATURES_BANNED > GUARD_BODY_FEATURES / 2);
 const _: () = assert!(GUARD_WORD_BYTES_MAX <= GUARD_SUBJECT_BYTES);
 const _: () = assert!(TARPIT_MS_MAX < SMTP_IDLE_MS);
 const _: () = assert!(PRESSURE_DEADLINE_MS_MIN < SMTP_IDLE_MS);
+const _: () = assert!(PRESSURE_DEADLINE_MS_MIN <= SMTP_FIRST_COMMAND_MS);
+const _: () = assert!(MAKE_WAY_SILENT_MS < PRESSURE_DEADLINE_MS_MIN);
+const _: () = assert!(SMTP_FIRST_COMMAND_MS <= SMTP_IDLE_MS && SMTP_IDLE_MS < SMTP_SESSION_MS);
 const _: () = assert!(PRESSURE_HIGH_PERCENT[1] < PRESSURE_HIGH_PERCENT[0]);
 const _: () = assert!(PRESSURE_CRITICAL_PERCENT[1] < PRESSURE_CRITICAL_PERCENT[0]);
 const _: () = assert!(PRESSURE_HIGH_PERCENT[0] < PRESSURE_CRITICAL_PERCENT[1]);

@@ -1,4 +1,4 @@
-//! The configuration file: TOML, its keys the flags' names.
+//! The configuration file: TOML, its keys the flags' names. And the file of words that it may name.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::keys::nearest;
 use super::{Error, Keys};
+use crate::guard::Words;
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// Reads the file.
@@ -15,6 +16,18 @@ use crate::limits::CONFIG_FILE_BYTES_MAX;
 pub(super) fn read(path: &Path) -> Result<Keys, Error> {
     let text = text(path).map_err(|error| Error::Unreadable { path: path.to_owned(), error })?;
     parse(&text).map_err(|reason| Error::File { path: path.to_owned(), reason })
+}
+
+/// Reads a list of words, and makes sure that it is one.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub(super) fn read_words(path: &Path) -> Result<String, Error> {
+    let text = text(path).map_err(|error| Error::Unreadable { path: path.to_owned(), error })?;
+    match Words::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Error::File { path: path.to_owned(), reason: error.to_string() }),
+    }
 }
 
 fn text(path: &Path) -> io::Result<String> {

@@ -19,6 +19,7 @@ mod error;
 mod file;
 mod keys;
 mod machine;
+mod rules;
 mod settings;
 mod units;
 
@@ -30,6 +31,7 @@ pub use arguments::Arguments;
 pub use error::{Error, Impossible};
 pub use keys::{Keys, Naming as NamingKey, Policy as PolicyKey};
 pub use machine::Machine;
+pub use rules::{NoPath, RuleKey, RuleKeyError, TrustKey, WordsKey};
 pub use settings::Settings;
 pub(crate) use units::rounded;
 pub use units::{Size, SizeError, TimeToLive, TimeToLiveError};
@@ -74,5 +76,9 @@ pub fn read(
         None => Keys::default(),
     };
     let keys = arguments.keys.over(environment.keys).over(file);
-    Ok(Request { purpose, settings: Settings::resolve(keys, machine)? })
+    let mut settings = Settings::resolve(keys, machine)?;
+    if let Some(path) = &settings.words_file {
+        settings.words = file::read_words(path)?;
+    }
+    Ok(Request { purpose, settings })
 }

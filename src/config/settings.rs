@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
-use super::{Impossible, Keys, Machine, Size, TimeToLive};
+use super::{Impossible, Keys, Machine, RuleKey, Size, TimeToLive, TrustKey, WordsKey};
+use crate::guard::{Networks, Rule, Rules};
 use crate::limits::{
     ADVICE_ROUNDS_MAX, ARENA_BYTES, CONNECTIONS_DEFAULT, KIB, LISTENERS_MAX, MAILBOX_BYTES_DEFAULT,
     MAILBOX_MESSAGES_DEFAULT, MAILBOX_SHARE, MAILBOXES_DEFAULT, MAILBOXES_MAX,
@@ -42,6 +44,15 @@ pub struct Settings {
     pub mailbox_bytes_max: usize,
     /// The most messages that a mailbox keeps; at least 1.
     pub mailbox_messages_max: u32,
+    /// Whom the guard's rules do not apply to.
+    pub trusted: Networks,
+    /// The guard's rules.
+    pub rules: Rules,
+    /// Where the words are that are not wanted in a subject.
+    pub words_file: Option<PathBuf>,
+    /// What stands there, which [`Words::parse`](crate::guard::Words::parse) takes. Empty until
+    /// [`read`](super::read) has read it.
+    pub words: String,
 }
 
 impl Settings {
@@ -82,6 +93,9 @@ impl Settings {
         let mailbox_bytes = MAILBOX_BYTES_DEFAULT.min(share(memory_bytes, MAILBOX_SHARE));
         let mailbox_bytes_max =
             bytes(keys.mailbox_size, mailbox_bytes.max(message_bytes_max.saturating_mul(3)));
+        let trusted = keys.trust.as_deref().map_or(Ok(Networks::loopback()), TrustKey::networks);
+        let trusted = trusted.map_err(Impossible::Trust)?;
+        let rules = rules(&keys)?;
         let mailboxes = u32::try_from(memory_bytes / TABLE_SHARE / SLOT_BYTES).unwrap_or(u32::MAX);
         let settings = Self {
             smtp: keys.smtp.unwrap_or_else(|| local(1025)),
@@ -96,6 +110,10 @@ impl Settings {
             mailboxes_max: keys.mailboxes.unwrap_or(MAILBOXES_DEFAULT.min(mailboxes).max(1)),
             mailbox_bytes_max,
             mailbox_messages_max: keys.messages_per_mailbox.unwrap_or(MAILBOX_MESSAGES_DEFAULT),
+            trusted,
+            rules,
+            words_file: keys.words_file.and_then(|file| file.path().map(PathBuf::from)),
+            words: String::new(),
         };
         settings.check_addresses()?;
         settings.check_numbers()?;
@@ -106,6 +124,7 @@ impl Settings {
     /// The keys that mean these settings, every one said.
     #[must_use]
     pub fn keys(&self) -> Keys {
+        let rule = |rule| Some(RuleKey::of(rule, self.rules.of(rule)));
         Keys {
             smtp: Some(self.smtp.clone()),
             http: Some(self.http.clone()),
@@ -119,6 +138,16 @@ impl Settings {
             mailboxes: Some(self.mailboxes_max),
             mailbox_size: Some(Size(self.mailbox_bytes_max)),
             messages_per_mailbox: Some(self.mailbox_messages_max),
+            trust: Some(TrustKey::list(&self.trusted)),
+            guard_connections_at_once: rule(Rule::ConnectionsAtOnce),
+            guard_connections: rule(Rule::Connections),
+            guard_messages: rule(Rule::Messages),
+            guard_offences: rule(Rule::Offences),
+            guard_bounces: rule(Rule::Bounces),
+            guard_words: rule(Rule::Words),
+            guard_subjects: rule(Rule::Subjects),
+            guard_bodies: rule(Rule::Bodies),
+            words_file: Some(WordsKey::of(self.words_file.as_deref())),
         }
     }
 
@@ -207,6 +236,18 @@ impl Settings {
     }
 }
 
+/// The rules, as far as keys change them.
+fn rules(keys: &Keys) -> Result<Rules, Impossible> {
+    let mut rules = Rules::default();
+    for rule in Rule::ALL {
+        if let Some(key) = keys.rule(rule) {
+            key.apply(rule, &mut rules)
+                .map_err(|reason| Impossible::Rule { rule: rule.name(), reason })?;
+        }
+    }
+    Ok(rules)
+}
+
 /// One part in so many of the pool, in whole KiB, since sizes are shown to people.
 fn share(memory_bytes: usize, parts: usize) -> usize {
     (memory_bytes / parts / KIB).max(1) * KIB
@@ -236,7 +277,7 @@ mod tests {
     use super::super::file;
     use super::super::{NamingKey, PolicyKey};
     use super::*;
-    use crate::limits::{MIB, TTL_MS_MAX};
+    use crate::limits::{GUARD_COUNT_MAX, MIB, TTL_MS_MAX};
 
     fn machine(descriptors: u64) -> Machine {
         Machine { hostname: Hostname::localhost(), descriptors, available: None }
@@ -263,8 +304,16 @@ mod tests {
         let naming = prop_oneof![Just(NamingKey::Local), Just(NamingKey::Full)];
         let sizes = (1_usize..=1 << 30, 0_usize..1 << 34, 0_usize..1 << 40);
         let counts = (1_u32..1 << 20, 1_u32..);
-        (places, (policy, naming, ttl), sizes, counts).prop_map(
-            |((smtp, http, hostname, connections), (policy, naming, ttl), sizes, counts)| {
+        let trust = prop_oneof![
+            Just(vec![TrustKey::Nobody]),
+            any::<std::net::Ipv6Addr>()
+                .prop_map(|address| vec![address.to_string().parse().unwrap()]),
+        ];
+        let guard = (trust, 1_u32..GUARD_COUNT_MAX, any::<bool>());
+        (places, (policy, naming, ttl), sizes, counts, guard).prop_map(
+            |((smtp, http, hostname, connections), (policy, naming, ttl), sizes, counts, guard)| {
+                let (trust, messages, bounces) = guard;
+                let default = Settings::resolve(Keys::default(), &machine(1000)).unwrap().keys();
                 let (message, mailbox_more, memory_more) = sizes;
                 let mailbox = message + MIB + mailbox_more;
                 // Drafts have a quarter; and a table: more than is needed of either.
@@ -282,6 +331,10 @@ mod tests {
                     mailboxes: Some(counts.0),
                     mailbox_size: Some(Size(mailbox)),
                     messages_per_mailbox: Some(counts.1),
+                    trust: Some(trust),
+                    guard_messages: format!("{messages}/7s ban none tarpit").parse().ok(),
+                    guard_bounces: if bounces { Some(RuleKey::Off) } else { default.guard_bounces },
+                    ..default
                 }
             },
         )

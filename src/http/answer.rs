@@ -14,7 +14,7 @@ use super::request::{Refused, Request};
 use super::response::{Response, Status};
 use super::route::{Action, Found, query_value};
 use super::trace::Trace;
-use super::{api, download, link, monitor, pages};
+use super::{api, download, link, monitor, pages, standing};
 
 /// Answers a request that is whole and allowed.
 pub(super) fn answer(
@@ -74,6 +74,8 @@ impl Errand<'_, '_, '_> {
             Action::Metrics => Ok(monitor::metrics(self.desk)),
             Action::Status => Ok(monitor::status(self.desk)),
             Action::StatusPage => Ok(pages::status::page(self.desk)),
+            Action::Refused => Ok(standing::respond(&(self.desk.standing)())),
+            Action::RefusedPage => Ok(pages::refused::page(self.desk)),
             Action::Livez => Ok(monitor::livez()),
             Action::Readyz => Ok(monitor::readyz(self.desk.ready)),
         }

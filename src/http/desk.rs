@@ -5,6 +5,7 @@ use crate::phases::Phases;
 use crate::store::{Message, Naming, Store};
 
 use super::held::Responses;
+use super::standing::Standing;
 
 /// What an [`Exchange`](super::Exchange) reaches the rest of the program through.
 pub struct Desk<'a> {
@@ -21,6 +22,8 @@ pub struct Desk<'a> {
     pub ready: bool,
     /// The counters and gauges, read when somebody asks for them.
     pub samples: &'a dyn Fn(&Store) -> Vec<Sample>,
+    /// How the one who asks stands with the guard, read when it asks.
+    pub standing: &'a dyn Fn() -> Standing,
     /// How long the server's phases take.
     pub phases: &'a Phases,
     /// Room to read messages into, kept from one answer to the next.

@@ -14,6 +14,7 @@
 //!     download       how an attachment is handed over
 //!     link           paths that come back to what they name
 //!     date           a moment in the spellings that HTTP, JSON and mail want
+//!     standing       why a sender was refused
 //!     monitor        metrics, status, livez, readyz
 //!   response     the one place that writes a head     Response -> bytes
 //! desk       the world that an answer may touch
@@ -35,6 +36,7 @@ mod pages;
 pub mod request;
 pub mod response;
 pub mod route;
+pub mod standing;
 pub mod trace;
 
 pub use desk::{Desk, Scratch};

@@ -61,6 +61,8 @@ pub enum Action {
     Metrics,
     Status,
     StatusPage,
+    Refused,
+    RefusedPage,
     Livez,
     Readyz,
 }
@@ -104,6 +106,8 @@ pub const ROUTES: &[Route] = &[
     route(Get, API_ATTACHMENT, A::Attachment),
     route(Get, &[Word("api"), Word("v1"), Word("status")], A::Status),
     route(Get, &[Word("status")], A::StatusPage),
+    route(Get, &[Word("api"), Word("v1"), Word("refused")], A::Refused),
+    route(Get, &[Word("refused")], A::RefusedPage),
     route(Get, &[Word("metrics")], A::Metrics),
     route(Get, &[Word("livez")], A::Livez),
     route(Get, &[Word("readyz")], A::Readyz),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::request::Method;
 use super::route::{ROUTES, Route, Segment};
+use super::standing::{BannedSubject, Reason, Standing, Used};
 use super::{Desk, Exchange, Responses, Scratch};
 use crate::clock::Now;
 use crate::limits::{KIB, MIB};
@@ -20,6 +21,7 @@ struct World {
     phases: Phases,
     scratch: Scratch,
     responses: Responses,
+    standing: Standing,
     ready: bool,
     now: Now,
 }
@@ -40,6 +42,7 @@ impl World {
             phases: Phases::new().expect("bounds"),
             scratch: Scratch::new(demand.message_bytes_max),
             responses: Responses::new(demand.message_bytes_max),
+            standing: Standing::default(),
             ready: true,
             now: Now { monotonic_ms: 1000, unix_ms: 784_111_777_042 },
         }
@@ -74,6 +77,7 @@ impl World {
             let (name, help) = ("mailfly_messages", "Messages");
             vec![Sample { name, help, kind: Kind::Gauge, label: None, value }]
         };
+        let standing = || self.standing.clone();
         act(&mut Desk {
             store: &mut self.store,
             naming: Naming::Local,
@@ -81,6 +85,7 @@ impl World {
             smtp: "127.0.0.1:1025",
             ready: self.ready,
             samples: &samples,
+            standing: &standing,
             phases: &self.phases,
             scratch: &mut self.scratch,
             responses: &self.responses,
@@ -613,4 +618,52 @@ proptest! {
         prop_assert_eq!((output, closed), whole);
         prop_assert_eq!(world.responses.bytes(), 0);
     }
+}
+
+#[test]
+fn whoever_was_refused_is_told_why_and_markup_in_a_subject_is_text() {
+    let mut world = World::new();
+    world.standing = Standing {
+        source: "192.0.2.7".into(),
+        ban: Some(Reason {
+            rule: "messages",
+            reason: "too many messages from your network",
+            action: "reject",
+            count: 21,
+            limit: 20,
+            seconds_left: Some(599),
+        }),
+        used: vec![Used { rule: "connections", count: 3, limit: 100 }],
+        banned_subjects: vec![BannedSubject {
+            subject: "<script>alert(1)</script>".into(),
+            messages: 21,
+            seconds_ago: 5,
+            seconds_left: 3595,
+        }],
+        ..Standing::default()
+    };
+    let answer = world.ask("GET", "/api/v1/refused");
+    let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(
+        told,
+        serde_json::json!({
+            "source": "192.0.2.7", "trusted": false, "shared": false,
+            "ban": {
+                "rule": "messages", "reason": "too many messages from your network",
+                "action": "reject", "count": 21, "limit": 20, "seconds-left": 599,
+            },
+            "last": null, "last-seconds-ago": null,
+            "used": [{ "rule": "connections", "count": 3, "limit": 100 }],
+            "banned-subjects": [{
+                "subject": "<script>alert(1)</script>", "messages": 21, "seconds-ago": 5,
+                "seconds-left": 3595,
+            }],
+        })
+    );
+    let page = String::from_utf8(world.ask("GET", "/refused").body).unwrap();
+    for text in ["192.0.2.7", "It is banned: too many messages", "21, where 20", "10 min", "60 min"]
+    {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script"), "{page}");
 }

@@ -2,10 +2,15 @@
 //! turns the reactor until it is told to stop. Not here: what connections mean (`service`), what
 //! memory that takes (`plan`), what the operator chose (`config`).
 
+mod guest;
 mod mail;
+mod patience;
 mod plan;
 mod service;
 mod signals;
+mod standing;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::fs::File;
@@ -14,6 +19,8 @@ use std::net::SocketAddr;
 
 use crate::clock::Clock;
 use crate::config::{Impossible, Settings};
+use crate::guard::pressure::Pressure;
+use crate::guard::{self, Guard, Words};
 use crate::http::{Responses, Scratch};
 use crate::limits::{HEAP_TOP_PAD_BYTES, HTTP_CONNECTIONS_RESERVED, STACK_TOUCHED_BYTES};
 use crate::metrics::Metrics;
@@ -23,6 +30,8 @@ use crate::smtp::session;
 use crate::store::Store;
 use crate::sys::memory;
 
+pub use guest::Guest;
+pub use patience::Patience;
 pub use plan::{Place, Plan, Term};
 pub use service::{Conversation, Service};
 use signals::Signals;
@@ -81,6 +90,15 @@ impl<'s> Server<'s> {
         let connections_max = u64::from(settings.connections_max);
         let service = Service {
             store: Store::new(capacity, seed).map_err(StartError::Memory)?,
+            guard: Guard::with_sizes(
+                guard::Sizes::for_memory(settings.memory_bytes),
+                settings.rules,
+                settings.trusted.clone(),
+                // What is no list of words was refused when it was read.
+                Words::parse(&settings.words).unwrap_or_default(),
+                // Of its own: who finds out one hash's key has not found the other's.
+                random_seed().map_err(|error| StartError::System("random bytes", error))?,
+            ),
             metrics: Metrics::default(),
             phases: Phases::new().map_err(|error| {
                 StartError::System("the histograms", io::Error::other(error.to_string()))
@@ -99,6 +117,8 @@ impl<'s> Server<'s> {
             scratch: Scratch::new(settings.message_bytes_max),
             responses: Responses::new(settings.message_bytes_max),
             http_answers_left: 0,
+            pressure: Pressure::Calm,
+            deadlines_came_nearer: false,
             draining: false,
         };
         let mut reactor =

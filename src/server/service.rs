@@ -3,25 +3,31 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::guest::Guest;
 use super::mail::MailRoom;
+use super::patience::{Patience, Stage};
+use super::standing;
 use crate::clock::Now;
+use crate::guard::pressure::Pressure;
+use crate::guard::{Guard, Load, Offence, Rule, Verdict, tarpit};
 use crate::http::{Desk, Exchange, Responses, Scratch};
 use crate::limits::{
-    HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, HTTP_STALL_MS, PROTOCOL_TICK_MS,
-    SMTP_IDLE_MS, SWEEP_MS,
+    BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, MAKE_WAY_SILENT_MS,
+    PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS, SWEEP_MS,
 };
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
 use crate::output::Output;
 use crate::phases::Phases;
 use crate::progress::{Progress, Then};
-use crate::smtp::reply::Goodbye;
+use crate::smtp::reply::{self, Goodbye};
 use crate::smtp::session::{self, Session};
 use crate::store::{Draft, Naming, Store};
 
 /// Everything that connections share. `'s` is how long the settings live.
 pub struct Service<'s> {
     pub(super) store: Store,
+    pub(super) guard: Guard,
     pub(super) metrics: Metrics,
     pub(super) phases: Phases,
     pub(super) naming: Naming,
@@ -38,20 +44,34 @@ pub struct Service<'s> {
     pub(super) responses: Responses,
     /// How many readers may still be answered in this turn.
     pub(super) http_answers_left: u32,
+    pub(super) pressure: Pressure,
+    /// Pressure has risen since the reactor last asked.
+    pub(super) deadlines_came_nearer: bool,
     pub(super) draining: bool,
 }
 
 /// What is remembered of one connection.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "its slot has room for the largest; a box would be taken from the heap at accept"
+)]
 pub enum Conversation {
     /// It brings mail.
     Smtp {
         /// How far it is.
         session: Session<Draft>,
-        /// Where it came from.
-        source: IpAddr,
+        /// Who it is.
+        guest: Guest,
     },
     /// It reads mail.
-    Http(Exchange),
+    Http {
+        /// How far it is.
+        exchange: Exchange,
+        /// Where it came from.
+        source: IpAddr,
+        /// How long it may take for what it is at.
+        patience: Patience,
+    },
 }
 
 impl Protocol for Service<'_> {
@@ -61,22 +81,11 @@ impl Protocol for Service<'_> {
         &mut self,
         listener: ListenerId,
         peer: SocketAddr,
-        _now: Now,
+        now: Now,
         output: &mut Output,
     ) -> Admission<Conversation> {
         if listener.0 < self.smtp_listeners {
-            if self.metrics.smtp_connections_open >= self.smtp_connections_max {
-                self.metrics.smtp_connections_refused += 1;
-                // A fresh output has room for it.
-                let _ = Goodbye::TooManyConnections.write(self.session.hostname(), output);
-                return Admission::Refuse;
-            }
-            let session = Session::new();
-            session.greeting(&self.session, output);
-            self.phases.banner_said();
-            self.metrics.smtp_connections += 1;
-            self.metrics.smtp_connections_open += 1;
-            return Admission::Accept(Conversation::Smtp { session, source: peer.ip() });
+            return self.admit(peer.ip(), now, output);
         }
         if self.metrics.http_connections_open >= HTTP_CONNECTIONS_MAX {
             self.metrics.http_connections_refused += 1;
@@ -84,7 +93,11 @@ impl Protocol for Service<'_> {
         }
         self.metrics.http_connections += 1;
         self.metrics.http_connections_open += 1;
-        Admission::Accept(Conversation::Http(Exchange::default()))
+        Admission::Accept(Conversation::Http {
+            exchange: Exchange::default(),
+            source: peer.ip(),
+            patience: Patience::new(Stage::Idle, now.monotonic_ms),
+        })
     }
 
     fn received(
@@ -95,72 +108,151 @@ impl Protocol for Service<'_> {
         output: &mut Output,
     ) -> Progress {
         match connection {
-            Conversation::Smtp { session, source } => {
+            Conversation::Smtp { session, guest } => {
                 let (settings, draining) = (self.session, self.draining);
-                let mut world = self.mail_room(*source, now);
+                let mut world = self.mail_room(guest, now);
                 let progress = session.receive(&settings, input, &mut world, output);
+                let within_message = session.is_within_message();
+                world.guest.got_on(within_message, progress.consumed, now.monotonic_ms);
+                if world.guest.banned && progress.then != Then::Close {
+                    session.dismiss(Goodbye::Banned, &settings, &mut world, output);
+                    return Progress { then: Then::Close, ..progress };
+                }
+                if guest.is_slowed() && !output.is_empty() && !draining {
+                    let delay_ms = tarpit::delay_ms(self.load());
+                    guest.hold(now.monotonic_ms + delay_ms);
+                    self.metrics.replies_held += u64::from(delay_ms > 0);
+                }
                 if draining && progress.then == Then::Continue && session.is_idle() {
+                    let mut world = self.mail_room(guest, now);
                     session.dismiss(Goodbye::ShuttingDown, &settings, &mut world, output);
                     return Progress { then: Then::Close, ..progress };
                 }
                 progress
             }
-            Conversation::Http(exchange) => self.answer(exchange, input, now),
+            Conversation::Http { exchange, source, patience } => {
+                let progress = self.answer(exchange, *source, input, now);
+                match progress {
+                    Progress { then: Then::Yield, consumed: 0 } => {}
+                    // Within a request, which it may have been asked to go on with.
+                    Progress { consumed: 0, .. } => {
+                        patience.enter(Stage::Request, now.monotonic_ms);
+                    }
+                    _ => patience.begin(Stage::Response, now.monotonic_ms),
+                }
+                progress
+            }
         }
     }
 
     fn deadline_ms(&self, connection: &Conversation, moved_ms: u64) -> u64 {
         match connection {
-            Conversation::Smtp { .. } => moved_ms + SMTP_IDLE_MS,
-            Conversation::Http(exchange) if exchange.is_idle() => moved_ms + HTTP_IDLE_MS,
-            // What is owed is held in memory that others wait for.
-            Conversation::Http(_) => moved_ms + HTTP_STALL_MS,
+            Conversation::Smtp { guest, .. } => guest.patience.deadline_ms(moved_ms, self.pressure),
+            Conversation::Http { exchange, patience, .. } => {
+                let mut patience = *patience;
+                if exchange.is_idle() && patience.stage() == Stage::Response {
+                    patience.begin(Stage::Idle, moved_ms);
+                }
+                patience.deadline_ms(moved_ms, self.pressure)
+            }
         }
     }
 
     fn expired(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) -> Then {
-        if let Conversation::Smtp { session, source } = connection {
+        if let Conversation::Smtp { session, guest } = connection {
             let goodbye = if self.draining { Goodbye::ShuttingDown } else { Goodbye::TimedOut };
             self.metrics.smtp_timeouts += u64::from(!self.draining);
-            let settings = self.session;
-            session.dismiss(goodbye, &settings, &mut self.mail_room(*source, now), output);
+            let (settings, draining) = (self.session, self.draining);
+            let mut world = self.mail_room(guest, now);
+            if !draining {
+                world.offended(Offence::Unfinished);
+            }
+            session.dismiss(goodbye, &settings, &mut world, output);
         }
         Then::Close
     }
 
     fn disconnected(&mut self, connection: Conversation, now: Now) {
         match connection {
-            Conversation::Smtp { mut session, source } => {
-                session.closed(&mut self.mail_room(source, now));
+            Conversation::Smtp { mut session, mut guest } => {
+                let draining = self.draining;
+                let mut world = self.mail_room(&mut guest, now);
+                if !session.is_idle() && !draining {
+                    world.offended(Offence::Unfinished);
+                }
+                session.closed(&mut world);
+                self.guard.disconnected(guest.peer);
                 self.metrics.smtp_connections_open -= 1;
             }
-            Conversation::Http(_) => self.metrics.http_connections_open -= 1,
+            Conversation::Http { .. } => self.metrics.http_connections_open -= 1,
         }
     }
 
     fn held_output<'a>(&'a self, connection: &'a Conversation) -> &'a [u8] {
         match connection {
             Conversation::Smtp { .. } => &[],
-            Conversation::Http(exchange) => exchange.pending(),
+            Conversation::Http { exchange, .. } => exchange.pending(),
         }
     }
 
     fn held_output_sent(&mut self, connection: &mut Conversation, bytes: usize) {
-        if let Conversation::Http(exchange) = connection {
+        if let Conversation::Http { exchange, patience, .. } = connection {
+            patience.moved(bytes);
             exchange.sent(bytes);
         }
     }
 
     fn draining(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) -> Then {
         match connection {
-            Conversation::Smtp { session, source } if session.is_idle() => {
+            Conversation::Smtp { session, guest } if session.is_idle() => {
                 let (goodbye, settings) = (Goodbye::ShuttingDown, self.session);
-                session.dismiss(goodbye, &settings, &mut self.mail_room(*source, now), output);
+                session.dismiss(goodbye, &settings, &mut self.mail_room(guest, now), output);
                 Then::Close
             }
-            Conversation::Http(exchange) if exchange.is_idle() => Then::Close,
+            Conversation::Http { exchange, .. } if exchange.is_idle() => Then::Close,
             _ => Then::Continue,
         }
+    }
+
+    fn held_until_ms(&self, connection: &Conversation) -> u64 {
+        match connection {
+            Conversation::Smtp { guest, .. } => guest.held_until_ms(),
+            Conversation::Http { .. } => 0,
+        }
+    }
+
+    fn hold_ended(&mut self, connection: &mut Conversation, spoke: bool, now: Now) -> Then {
+        let Conversation::Smtp { guest, .. } = connection else { return Then::Continue };
+        if guest.hold_ended() && spoke {
+            self.metrics.early_talkers += 1;
+            self.mail_room(guest, now).offended(Offence::EarlyTalk);
+        }
+        if guest.banned { Then::Close } else { Then::Continue }
+    }
+
+    fn wants_way(&self) -> bool {
+        // Who is silent holds no draft: where only those are scarce, nothing would be won.
+        self.pressure.closes_idle() && self.load().reaches(PRESSURE_CRITICAL_PERCENT[0])
+    }
+
+    fn may_make_way(&self, connection: &Conversation, moved_ms: u64, now: Now) -> bool {
+        match connection {
+            Conversation::Smtp { session, .. } => {
+                session.is_idle() && moved_ms.saturating_add(MAKE_WAY_SILENT_MS) <= now.monotonic_ms
+            }
+            Conversation::Http { .. } => false,
+        }
+    }
+
+    fn makes_way(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) {
+        let Conversation::Smtp { session, guest } = connection else { return };
+        self.metrics.smtp_made_way += 1;
+        let (goodbye, settings) = (Goodbye::TooManyConnections, self.session);
+        session.dismiss(goodbye, &settings, &mut self.mail_room(guest, now), output);
+    }
+
+    fn deadlines_came_nearer(&mut self) -> bool {
+        std::mem::take(&mut self.deadlines_came_nearer)
     }
 
     fn turn_begins(&mut self) {
@@ -171,7 +263,9 @@ impl Protocol for Service<'_> {
         match connection {
             Conversation::Smtp { .. } => true,
             // What is owed has been made, and only has to be sent.
-            Conversation::Http(exchange) => self.http_answers_left > 0 || !exchange.is_idle(),
+            Conversation::Http { exchange, .. } => {
+                self.http_answers_left > 0 || !exchange.is_idle()
+            }
         }
     }
 
@@ -188,6 +282,7 @@ impl Protocol for Service<'_> {
     }
 
     fn tick(&mut self, now: Now) {
+        self.feel_pressure();
         // All mailboxes within SWEEP_MS, a few each time.
         let ticks = u32::try_from(SWEEP_MS / PROTOCOL_TICK_MS).unwrap_or(1);
         self.store.sweep(now, self.mailboxes_max.div_ceil(ticks));
@@ -195,19 +290,90 @@ impl Protocol for Service<'_> {
 }
 
 impl Service<'_> {
-    fn answer(&mut self, exchange: &mut Exchange, input: &[u8], now: Now) -> Progress {
+    /// One who brings mail is let in, or told why not.
+    fn admit(&mut self, source: IpAddr, now: Now, output: &mut Output) -> Admission<Conversation> {
+        // A fresh output has room for whatever is said.
+        let (peer, verdict) = self.guard.connected(source, now);
+        if let Verdict::Refuse(finding) = verdict {
+            let for_long = !matches!(finding.rule, Rule::ConnectionsAtOnce | Rule::Connections);
+            let (hostname, why) = (self.session.hostname(), finding.rule.reason());
+            let _ = reply::turned_away(for_long, hostname, why, output);
+            return Admission::Refuse;
+        }
+        if self.metrics.smtp_connections_open >= self.smtp_connections_max {
+            self.guard.disconnected(peer);
+            self.metrics.smtp_connections_refused += 1;
+            let _ = Goodbye::TooManyConnections.write(self.session.hostname(), output);
+            return Admission::Refuse;
+        }
+        let session = Session::new();
+        session.greeting(&self.session, output);
+        self.phases.banner_said();
+        self.metrics.smtp_connections += 1;
+        self.metrics.smtp_connections_open += 1;
+        self.feel_pressure();
+        let mut guest = Guest::new(source, peer, verdict, now.monotonic_ms);
+        if let Some(delay_ms) = self.banner_delay_ms(&guest) {
+            guest.hold_banner(now.monotonic_ms + delay_ms);
+        }
+        Admission::Accept(Conversation::Smtp { session, guest })
+    }
+
+    /// How long a banner is held back: for those who are slowed down, and a moment for all who are
+    /// not trusted, to see who speaks before it.
+    fn banner_delay_ms(&self, guest: &Guest) -> Option<u64> {
+        if guest.peer.is_exempt() {
+            return None;
+        }
+        let delay_ms = tarpit::delay_ms(self.load());
+        if guest.is_slowed() {
+            return Some(delay_ms);
+        }
+        let watches = self.guard.rules().of(Rule::Offences).is_some();
+        watches.then_some(delay_ms.min(BANNER_HOLD_MS))
+    }
+
+    /// Looks at what is left, and asks of clients accordingly.
+    fn feel_pressure(&mut self) {
+        let (used, most) = self.store.draft_arenas();
+        let drafts = Load { used: used.into(), most: most.into() };
+        let before = self.pressure;
+        self.pressure = before.next(self.load(), drafts);
+        if self.pressure != before {
+            self.deadlines_came_nearer |= self.pressure > before;
+            self.session = self.session.with_faults_max(self.pressure.faults_max(FAULTS_MAX));
+            self.metrics.pressure = self.pressure as u64;
+        }
+    }
+
+    /// The share of sessions that are open.
+    fn load(&self) -> Load {
+        Load { used: self.metrics.smtp_connections_open, most: self.smtp_connections_max }
+    }
+
+    fn answer(
+        &mut self,
+        exchange: &mut Exchange,
+        source: IpAddr,
+        input: &[u8],
+        now: Now,
+    ) -> Progress {
         // Its last response has just left.
         if self.http_answers_left == 0 {
             return Progress { consumed: 0, then: Then::Yield };
         }
-        let metrics = self.metrics;
+        let (metrics, guard) = (self.metrics, &self.guard);
         let mut desk = Desk {
             store: &mut self.store,
             naming: self.naming,
             hostname: self.session.hostname(),
             smtp: &self.smtp_address,
             ready: !self.draining,
-            samples: &|store| [metrics.samples(), store.figures().samples()].concat(),
+            samples: &|store| {
+                let guarded = guard.figures().samples(guard.standing_bans(now));
+                [metrics.samples(), store.figures().samples(), guarded].concat()
+            },
+            standing: &|| standing::of(guard, source, now),
             phases: &self.phases,
             scratch: &mut self.scratch,
             responses: &self.responses,
@@ -219,8 +385,8 @@ impl Service<'_> {
         progress
     }
 
-    fn mail_room(&mut self, source: IpAddr, now: Now) -> MailRoom<'_> {
-        let Self { store, metrics, phases, naming, .. } = self;
-        MailRoom { store, metrics, phases, naming: *naming, source, now }
+    fn mail_room<'a>(&'a mut self, guest: &'a mut Guest, now: Now) -> MailRoom<'a> {
+        let Self { store, guard, metrics, phases, naming, .. } = self;
+        MailRoom { store, guard, metrics, phases, guest, naming: *naming, now }
     }
 }

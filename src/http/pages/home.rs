@@ -47,6 +47,8 @@ pub(in crate::http) fn page(desk: &Desk<'_>) -> Response {
                 }
                 dt { "Programs" }
                 dd { code { "GET /api/v1/mailbox/" em { "name" } } " answers in JSON." }
+                dt { "Senders" }
+                dd { a href="/refused" { "Why was I refused?" } }
                 dt { "Operators" }
                 dd { a href="/status" { "Status" } ": what was counted, and how long things take." }
             }
