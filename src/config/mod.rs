@@ -19,6 +19,7 @@ mod error;
 mod file;
 mod keys;
 mod machine;
+mod secret_file;
 mod settings;
 mod units;
 
@@ -30,6 +31,7 @@ pub use arguments::Arguments;
 pub use error::{Error, Impossible};
 pub use keys::{Keys, Naming as NamingKey, Policy as PolicyKey};
 pub use machine::Machine;
+pub use secret_file::SecretFile;
 pub use settings::Settings;
 pub(crate) use units::rounded;
 pub use units::{Size, SizeError, TimeToLive, TimeToLiveError};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::mail::MailRoom;
 use crate::clock::Now;
-use crate::http::{Desk, Exchange, Responses, Scratch};
+use crate::http::{Desk, Exchange, Gate, Responses, Scratch};
 use crate::limits::{
     HTTP_ANSWER_WORK_BYTES, HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, HTTP_STALL_MS,
     HTTP_WORK_BYTES_PER_TURN, PROTOCOL_TICK_MS, SMTP_IDLE_MS, SWEEP_MS,
@@ -34,6 +34,8 @@ pub struct Service<'s> {
     pub(super) smtp_connections_max: u64,
     /// Where mail is taken, for the pages to tell.
     pub(super) smtp_address: String,
+    /// Who may ask for what over HTTP.
+    pub(super) gate: Gate,
     pub(super) scratch: Scratch,
     pub(super) responses: Responses,
     /// What answers may still cost in this turn, counted in bytes of mail read.
@@ -195,6 +197,7 @@ impl Service<'_> {
         let mut desk = Desk {
             store: &mut self.store,
             naming: self.naming,
+            gate: &self.gate,
             hostname: self.session.hostname(),
             smtp: &self.smtp_address,
             ready: !self.draining,
