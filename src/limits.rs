@@ -97,6 +97,21 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 8 * KIB;
 pub const HTTP_TARGET_BYTES_MAX: usize = 2 * KIB;
 /// The most header fields of one request; a browser sends about 20.
 pub const HTTP_HEADERS_MAX: usize = 64;
+/// The longest name in a Host field, or in `--http-host`: what DNS has room for (RFC 1035 section
+/// 2.3.4).
+pub const HTTP_HOST_BYTES_MAX: usize = 255;
+/// The shortest secret that reading or deleting may need, in bytes: eight characters at random
+/// outlast anybody who guesses over the network.
+pub const HTTP_SECRET_BYTES_MIN: usize = 8;
+/// The longest, in bytes: 512 bits in hexadecimal.
+pub const HTTP_SECRET_BYTES_MAX: usize = 128;
+/// The most secrets in one file; a request is compared with all of them.
+pub const HTTP_SECRETS_MAX: usize = 16;
+/// The most that a file of secrets may be long, in bytes.
+pub const HTTP_SECRETS_FILE_BYTES_MAX: usize = 4 * KIB;
+/// The longest name and password of Basic authentication, decoded, in bytes: as much for the name,
+/// which nobody looks at, as for the secret.
+pub const HTTP_CREDENTIALS_BYTES_MAX: usize = 2 * HTTP_SECRET_BYTES_MAX;
 /// The longest body of a request, on the one route that takes one (PATCH, a line of JSON).
 pub const HTTP_BODY_BYTES_MAX: usize = KIB;
 /// What the responses that wait to be read share, over all connections; more only if the longest
@@ -129,6 +144,8 @@ pub const HTTP_PAGE_TEXT_BYTES_MAX: usize = 256 * KIB;
 
 const _: () = assert!(HTTP_TARGET_BYTES_MAX > 3 * PATH_BYTES_MAX + 256);
 const _: () = assert!(HTTP_TARGET_BYTES_MAX < HTTP_HEAD_BYTES_MAX);
+const _: () =
+    assert!(HTTP_SECRETS_MAX * (HTTP_SECRET_BYTES_MAX + 2) <= HTTP_SECRETS_FILE_BYTES_MAX);
 const _: () = assert!(HTTP_RESPONSE_HEAD_BYTES_MAX + 2 * KIB <= HTTP_RESPONSE_SMALL_BYTES);
 const _: () = assert!(HTTP_RESPONSE_SMALL_BYTES < HTTP_RESPONSE_PIECE_BYTES);
 const _: () = assert!(HTTP_RESPONSES_BYTES_MAX.is_multiple_of(HTTP_RESPONSE_PIECE_BYTES));

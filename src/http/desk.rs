@@ -4,6 +4,7 @@ use crate::metrics::Sample;
 use crate::phases::Phases;
 use crate::store::{Message, Naming, Store};
 
+use super::gate::Gate;
 use super::held::Responses;
 use super::standing::Standing;
 
@@ -13,6 +14,8 @@ pub struct Desk<'a> {
     pub store: &'a mut Store,
     /// How an address names a mailbox.
     pub naming: Naming,
+    /// Who may ask for what.
+    pub gate: &'a Gate,
     /// What this server calls itself; in Received lines and on the pages.
     pub hostname: &'a str,
     /// Where it takes mail, for the pages to tell; `127.0.0.1:1025`, say. Empty if nowhere.

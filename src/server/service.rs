@@ -10,7 +10,7 @@ use super::standing;
 use crate::clock::Now;
 use crate::guard::pressure::Pressure;
 use crate::guard::{Guard, Load, Offence, Rule, Verdict, tarpit};
-use crate::http::{Desk, Exchange, Responses, Scratch};
+use crate::http::{Desk, Exchange, Gate, Responses, Scratch};
 use crate::limits::{
     BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, MAKE_WAY_SILENT_MS,
     PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS, SWEEP_MS,
@@ -40,6 +40,8 @@ pub struct Service<'s> {
     pub(super) smtp_connections_max: u64,
     /// Where mail is taken, for the pages to tell.
     pub(super) smtp_address: String,
+    /// Who may ask for what over HTTP.
+    pub(super) gate: Gate,
     pub(super) scratch: Scratch,
     pub(super) responses: Responses,
     /// How many readers may still be answered in this turn.
@@ -366,6 +368,7 @@ impl Service<'_> {
         let mut desk = Desk {
             store: &mut self.store,
             naming: self.naming,
+            gate: &self.gate,
             hostname: self.session.hostname(),
             smtp: &self.smtp_address,
             ready: !self.draining,
