@@ -146,7 +146,7 @@ impl From<store::Naming> for Naming {
 
 impl Keys {
     /// The names of all keys, in the order of the fields.
-    pub(super) const NAMES: [&str; 12] = [
+    pub const NAMES: [&str; 12] = [
         "smtp",
         "http",
         "hostname",
