@@ -434,19 +434,14 @@ fn stalwart_cyclic_mime_a_message_within_itself() {
     };
     let multipart = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n";
     let message = "Content-Type: message/rfc822\r\n\r\n";
-    let growing = |end: &str| {
-        let mut text = String::new();
-        for depth in 1.. {
-            let boundary = "b".repeat(depth);
-            let piece = format!(
-                "Content-Type: multipart/mixed; boundary={boundary}{end}\r\n\r\n--{boundary}{end}\r\n"
-            );
-            if text.len() + piece.len() > message_size {
-                return text;
-            }
-            text += &piece;
-        }
-        text
+    // Each within the one before, as deep as there is room.
+    let nested = |end: &str| {
+        let piece = |depth: usize| {
+            format!(
+                "Content-Type: multipart/mixed; boundary=b{depth}{end}\r\n\r\n--b{depth}{end}\r\n"
+            )
+        };
+        (0..).map(piece).take(message_size / piece(99_999).len()).collect::<String>()
     };
     let letters = [
         repeated("", message),
@@ -466,8 +461,8 @@ fn stalwart_cyclic_mime_a_message_within_itself() {
             "Q29udGVudC1U",
         ),
         repeated("Content-Type: multipart/mixed; boundary=\"\"\r\n\r\n", "--\r\n"),
-        growing(""),
-        growing("-"),
+        nested(""),
+        nested("--"),
     ];
     let daemon = Daemon::start(&["--memory", "64MiB", "--message-size", "500KiB"]);
     let mut sender = Client::introduced(daemon.smtp);
