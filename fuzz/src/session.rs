@@ -13,8 +13,6 @@ use mailfly::smtp::reply::Refusal;
 use mailfly::smtp::session::{Client, Policy, Session, Settings, World};
 
 static SERVER: LazyLock<Hostname> = LazyLock::new(|| "mx.test".parse().unwrap());
-/// Small, so that short inputs pass it.
-const MESSAGE_BYTES_MAX: usize = 100;
 
 /// The first byte of the input says under which policy and in how much room, the second how the
 /// rest, which a client sends, is cut.
@@ -26,9 +24,12 @@ pub fn holds(input: &[u8]) {
         local_part_bytes_max: if flags & 4 == 0 { usize::MAX } else { 3 },
         draft_bytes_max: if flags & 8 == 0 { usize::MAX } else { 12 },
     };
+    // Little, so that short inputs pass it; or enough for many short pieces to be copied together.
+    let message_bytes_max = if flags & 32 == 0 { 100 } else { 1500 };
     let output_bytes = if flags & 16 == 0 { 64 * 1024 } else { REPLY_BYTES_MAX };
-    let whole = converse(policy, room, output_bytes, [sent]);
-    let cut = converse(policy, room, 4096, sent.chunks(usize::from(*step).max(1)));
+    let whole = converse(policy, room, message_bytes_max, output_bytes, [sent]);
+    let cut =
+        converse(policy, room, message_bytes_max, 4096, sent.chunks(usize::from(*step).max(1)));
     // Whether a message is too long for the cap or for the room depends on who is asked first.
     if room.draft_bytes_max == usize::MAX {
         assert_eq!(cut, whole, "in pieces of {step}");
@@ -46,12 +47,13 @@ struct Outcome {
 fn converse<'a>(
     policy: Policy,
     room: Room,
+    message_bytes_max: usize,
     output_bytes: usize,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Outcome {
-    let settings = Settings::new(&SERVER, policy, MESSAGE_BYTES_MAX);
+    let settings = Settings::new(&SERVER, policy, message_bytes_max);
     let mut output = Output::with_capacity(output_bytes);
-    let mut world = Fake { room, stored: vec![], opened: 0, given_back: 0 };
+    let mut world = Fake { message_bytes_max, room, stored: vec![], opened: 0, given_back: 0 };
     let (mut session, mut kept, mut replies, mut closed) = (Session::new(), vec![], vec![], false);
     session.greeting(&settings, &mut output);
     replies.extend_from_slice(output.as_slice());
@@ -111,6 +113,7 @@ struct Message {
 }
 
 struct Fake {
+    message_bytes_max: usize,
     room: Room,
     stored: Vec<Message>,
     opened: u32,
@@ -147,7 +150,7 @@ impl World for Fake {
     }
 
     fn append(&mut self, draft: &mut Message, bytes: &[u8]) -> Result<(), Refusal> {
-        assert!(draft.bytes.len() + bytes.len() <= MESSAGE_BYTES_MAX, "the cap comes first");
+        assert!(draft.bytes.len() + bytes.len() <= self.message_bytes_max, "the cap comes first");
         if draft.bytes.len() + bytes.len() > self.room.draft_bytes_max {
             return Err(Refusal::DraftsFull);
         }
