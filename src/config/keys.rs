@@ -221,7 +221,7 @@ impl From<store::Naming> for Naming {
 
 impl Keys {
     /// The names of all keys, in the order of the fields.
-    pub(super) const NAMES: [&str; 25] = [
+    pub const NAMES: [&str; 25] = [
         "smtp",
         "http",
         "hostname",
