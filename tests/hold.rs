@@ -38,6 +38,7 @@ struct Answers {
     /// Deadlines are an hour away until this is set, and have passed then.
     hurry: Arc<AtomicBool>,
     hurried: bool,
+    turns: Arc<AtomicU32>,
 }
 
 impl Protocol for Answers {
@@ -91,6 +92,10 @@ impl Protocol for Answers {
     }
 
     fn disconnected(&mut self, _: u64, _: Now) {}
+
+    fn turn_begins(&mut self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
 
     fn held_until_ms(&self, held: &u64) -> u64 {
         *held
@@ -168,6 +173,24 @@ fn what_is_held_leaves_in_its_order_and_others_do_not_wait() {
     // Nothing, or a reset because of what was not read.
     let _ = held.read_to_end(&mut rest);
     assert_eq!(rest, b"");
+}
+
+#[test]
+fn the_loop_sleeps_while_somebody_is_held() {
+    let answers = Answers::default();
+    let turns = Arc::clone(&answers.turns);
+    let server = start(answers, 8);
+    let mut held = connect(&server);
+    expect(&mut held, "hello\n");
+    let before = turns.load(Ordering::Relaxed);
+    for _ in 0..5 {
+        held.write_all(b"hold it\nand more\n").unwrap();
+        held.write_all(b"and yet more\n").unwrap();
+        expect(&mut held, "hold it\nand more\nand yet more\n");
+    }
+    // A few for each line; one that does not sleep takes thousands.
+    let turns = turns.load(Ordering::Relaxed) - before;
+    assert!(turns < 200, "{turns}");
 }
 
 #[test]
