@@ -253,6 +253,8 @@ fn a_drain_lets_go_what_is_held() {
     client.write_all(b"keep this\n").unwrap();
     let mut other = connect(&server);
     expect(&mut other, "hello\n");
+    other.write_all(b"quick\n").unwrap();
+    expect(&mut other, "quick\n");
     assert!(is_quiet(&client));
     server.drain.store(true, Ordering::Relaxed);
     other.write_all(b"wakes the loop\n").unwrap();
