@@ -26,8 +26,7 @@ fn status(pid: u32, name: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
 }
 
-fn confined(flags: &[&str]) -> (Daemon, String) {
-    let mut command = Command::new(PROGRAM);
+fn confined(command: &mut Command, flags: &[&str]) -> (Daemon, String) {
     let mut daemon = Daemon::run(command.stderr(Stdio::piped()), flags);
     let mut said = String::new();
     BufReader::new(daemon.stderr().unwrap()).read_line(&mut said).unwrap();
@@ -43,7 +42,7 @@ fn takes_and_shows_mail(smtp: SocketAddr, http: SocketAddr) {
 
 #[test]
 fn it_serves_without_new_privileges_and_without_files_and_says_so() {
-    let (daemon, said) = confined(&[]);
+    let (daemon, said) = confined(&mut Command::new(PROGRAM), &[]);
     takes_and_shows_mail(daemon.smtp, daemon.http);
     assert_eq!(status(daemon.pid(), "NoNewPrivs"), ["1"]);
     assert!(said.starts_with("mailfly: confined: no new privileges, "), "{said}");
@@ -73,7 +72,11 @@ fn as_root_it_becomes_another_in_no_other_group_and_keeps_what_it_had_read() {
     for (user, identity) in
         [("nobody", nobody), ("54321:54322", identity::Identity { uid: 54321, gid: 54322 })]
     {
-        let (daemon, said) = confined(&["--user", user, "--http-delete-secret", secret]);
+        // It is in groups that it should be in no longer.
+        let mut command = Command::new("setpriv");
+        command.args(["--groups", "12345,12346", "--", PROGRAM]);
+        let flags = ["--user", user, "--http-delete-secret", secret];
+        let (daemon, said) = confined(&mut command, &flags);
         takes_and_shows_mail(daemon.smtp, daemon.http);
         assert_eq!(request(daemon.http, "DELETE", "/api/v1/mailbox/somebody").0, 401);
         // Real, effective, saved, and that of the file system.
