@@ -2,6 +2,7 @@
 //! turns the reactor until it is told to stop. Not here: what connections mean (`service`), what
 //! memory that takes (`plan`), what the operator chose (`config`).
 
+mod confinement;
 mod guest;
 mod mail;
 mod patience;
@@ -9,6 +10,7 @@ mod plan;
 mod service;
 mod signals;
 mod standing;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +18,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use crate::clock::Clock;
@@ -33,18 +36,23 @@ use crate::phases::Phases;
 use crate::smtp::session;
 use crate::store::Store;
 use crate::sys::memory;
+use crate::sys::notify::Supervisor;
 
+pub use confinement::{Confinement, ConfinementError};
 pub use guest::Guest;
 pub use patience::Patience;
 pub use plan::{Place, Plan, Term};
 pub use service::{Conversation, Service};
 use signals::Signals;
+pub use surroundings::{Surroundings, SurroundingsError};
 
 /// Why the server could not start. Nothing listens then.
 #[derive(Debug)]
 pub enum StartError {
     /// An address cannot be had.
     Address(SocketAddr, io::Error),
+    /// A socket that was passed cannot be used.
+    Passed(&'static str, io::Error),
     /// The pool cannot be had.
     Memory(io::Error),
     /// The secrets cannot be read, or are none.
@@ -60,6 +68,9 @@ impl fmt::Display for StartError {
         match self {
             Self::Address(address, error) => {
                 write!(formatter, "cannot listen on {address}: {error}")
+            }
+            Self::Passed(service, error) => {
+                write!(formatter, "cannot use the socket that was passed for {service}: {error}")
             }
             Self::Memory(error) => write!(formatter, "cannot take the pool's memory: {error}"),
             Self::Secrets(path, error) => {
@@ -79,6 +90,7 @@ pub struct Server<'s> {
     service: Service<'s>,
     smtp: Vec<SocketAddr>,
     http: Vec<SocketAddr>,
+    supervisor: Supervisor,
 }
 
 impl<'s> Server<'s> {
@@ -87,13 +99,24 @@ impl<'s> Server<'s> {
     /// # Errors
     /// What could not be had.
     pub fn start(settings: &'s Settings) -> Result<Self, StartError> {
+        Self::start_in(Surroundings::default(), settings)
+    }
+
+    /// The same where whoever started the program may have sockets for it.
+    ///
+    /// # Errors
+    /// What could not be had.
+    pub fn start_in(
+        surroundings: Surroundings,
+        settings: &'s Settings,
+    ) -> Result<Self, StartError> {
         let gate = Gate {
             hosts: settings.http_hosts.clone(),
             read: secrets(&settings.http_read_secret)?,
             change: secrets(&settings.http_delete_secret)?,
         };
-        let smtp = bind(&settings.smtp)?;
-        let http = bind(&settings.http)?;
+        let smtp = bind("smtp", surroundings.smtp, &settings.smtp)?;
+        let http = bind("http", surroundings.http, &settings.http)?;
         let addresses = |bound: &[Bound]| bound.iter().map(Bound::address).collect::<Vec<_>>();
         let (smtp_addresses, http_addresses) = (addresses(&smtp), addresses(&http));
         let capacity = settings.capacity().map_err(StartError::Settings)?;
@@ -144,7 +167,8 @@ impl<'s> Server<'s> {
             let address = bound.address();
             reactor.listen(bound).map_err(|error| StartError::Address(address, error))?;
         }
-        Ok(Self { reactor, service, smtp: smtp_addresses, http: http_addresses })
+        let supervisor = surroundings.supervisor;
+        Ok(Self { reactor, service, smtp: smtp_addresses, http: http_addresses, supervisor })
     }
 
     /// Where mail is taken, with the real ports.
@@ -195,9 +219,11 @@ impl<'s> Server<'s> {
         }
         out.flush()?;
         drop(out);
+        self.supervisor.ready();
         while !self.reactor.is_drained() {
             let turn = self.reactor.turn(&mut self.service)?;
             if turn.is_ready(SIGNALS) && signals.any() {
+                self.supervisor.stopping();
                 self.service.draining = true;
                 self.reactor.drain(&mut self.service);
             }
@@ -209,7 +235,16 @@ impl<'s> Server<'s> {
 /// The number of the signals among the reactor's foreign sources.
 const SIGNALS: u8 = 0;
 
-fn bind(addresses: &[SocketAddr]) -> Result<Vec<Bound>, StartError> {
+/// The sockets that were passed for a service; if none were, sockets at its addresses.
+fn bind(
+    service: &'static str,
+    passed: Vec<OwnedFd>,
+    addresses: &[SocketAddr],
+) -> Result<Vec<Bound>, StartError> {
+    if !passed.is_empty() {
+        let inherit = |socket| Bound::inherited(socket).map_err(|e| StartError::Passed(service, e));
+        return passed.into_iter().map(inherit).collect();
+    }
     let bind = |&address| Bound::new(address).map_err(|error| StartError::Address(address, error));
     addresses.iter().map(bind).collect()
 }
