@@ -133,7 +133,17 @@ const CAPS: [Cap; 7] = [
     Cap { key: "ttl", small: "1s", large: "1h", is_felt: forgets },
 ];
 /// Keys that cap nothing.
-const NO_CAPS: [&str; 5] = ["smtp", "http", "hostname", "policy", "naming"];
+const NO_CAPS: [&str; 9] = [
+    "smtp",
+    "http",
+    "hostname",
+    "policy",
+    "naming",
+    "user",
+    "http-host",
+    "http-read-secret",
+    "http-delete-secret",
+];
 
 fn refuses_a_long_message(daemon: &Daemon) -> bool {
     let mut client = Client::introduced(daemon.smtp);
