@@ -133,10 +133,11 @@ const CAPS: [Cap; 7] = [
     Cap { key: "ttl", small: "1s", large: "1h", is_felt: forgets },
 ];
 /// Keys that cap nothing.
-const NO_CAPS: [&str; 10] = [
+const NO_CAPS: [&str; 11] = [
     "smtp",
     "http",
     "hostname",
+    "user",
     "http-host",
     "http-read-secret",
     "http-delete-secret",
