@@ -53,14 +53,29 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 const MESSAGES: usize = 100_000;
+/// Of those who are not trusted, where each is judged.
+const MESSAGES_JUDGED: usize = 20_000;
 const CONNECTIONS: usize = 10;
 const MESSAGES_PER_CONNECTION: usize = 250;
 
 #[test]
 fn taking_mail_allocates_nothing() {
+    assert_no_allocation("", MESSAGES);
+}
+
+#[test]
+fn judging_mail_allocates_nothing() {
+    assert_no_allocation(
+        " --trust none --guard-connections off --guard-messages 60000/1h --guard-bodies 700/2m",
+        MESSAGES_JUDGED,
+    );
+}
+
+fn assert_no_allocation(more_flags: &str, messages: usize) {
     let flags = "mailfly --smtp 127.0.0.1:0 --http 127.0.0.1:0 --memory 16MiB --mailboxes 2000 \
                  --mailbox-size 512KiB --message-size 256KiB --connections 100 --hostname localhost \
                  --messages-per-mailbox 50";
+    let flags = flags.to_owned() + more_flags;
     let arguments = flags.split_whitespace().map(OsString::from);
     let request = config::read(arguments, [], &Machine::look()).unwrap();
     let stop = Arc::new(AtomicBool::new(false));
@@ -79,7 +94,7 @@ fn taking_mail_allocates_nothing() {
     let address = address.recv().unwrap();
     let sizes = [0, 100, 1_000, 1_000, 1_000, 1_000, 5_000, 10_000, 60_000];
     let mut number = 0;
-    while number < MESSAGES {
+    while number < messages {
         let mut clients: Vec<Client> =
             (0..CONNECTIONS).map(|_| Client::introduced(address)).collect();
         for _ in 0..MESSAGES_PER_CONNECTION {

@@ -26,8 +26,8 @@ const FULL: &[u8] = b"full\n";
 
 /// Echoes what it gets, in whole lines only if it is told so. In whole lines, `#N` asks for `N`
 /// bytes that the protocol holds itself, and `!N` for the same and the end; a line that begins with
-/// `~` takes long, so that a turn does one of them, whoever sent it. Otherwise `!` is echoed
-/// and closes, whatever comes after it.
+/// `~` takes long, so that a turn does one of them, whoever sent it, when as many as `long_talkers`
+/// have sent one. Otherwise `!` is echoed and closes, whatever comes after it.
 #[derive(Debug)]
 struct Echo {
     whole_lines: bool,
@@ -38,6 +38,9 @@ struct Echo {
     most: usize,
     ticks: usize,
     draining: bool,
+    long_talkers: usize,
+    /// Who had a long line done, in that order.
+    long_lines: Vec<usize>,
     long_lines_in_turn: usize,
     /// What was said and has not been told to be sent: it is timed if it has the letter `*`.
     timed_unsent: usize,
@@ -51,6 +54,8 @@ struct Talk {
     held: Vec<u8>,
     held_sent: usize,
     mid_line: bool,
+    /// Its number among all, once it has sent something that takes long.
+    long_talker: Option<usize>,
 }
 
 impl Echo {
@@ -64,6 +69,8 @@ impl Echo {
             most: 0,
             ticks: 0,
             draining: false,
+            long_talkers: 0,
+            long_lines: vec![],
             long_lines_in_turn: 0,
             timed_unsent: 0,
             timed_sent: 0,
@@ -117,14 +124,13 @@ impl Protocol for Echo {
         while let Some(end) = input[consumed..].iter().position(|&byte| byte == b'\n') {
             let line = &input[consumed..=consumed + end];
             let takes_long = line.starts_with(b"~");
-            if takes_long && self.long_lines_in_turn > 0 {
-                return Progress { consumed, then: Then::Yield };
-            }
             if output.push(line).is_err() {
                 return Progress { consumed, then: Then::Flush };
             }
             consumed += line.len();
             if takes_long {
+                let newest = self.long_lines.iter().max().map_or(0, |newest| newest + 1);
+                self.long_lines.push(*talk.long_talker.get_or_insert(newest));
                 self.long_lines_in_turn += 1;
                 return Progress { consumed, then: Then::Yield };
             }
@@ -173,6 +179,11 @@ impl Protocol for Echo {
     fn turn_begins(&mut self) {
         self.long_lines_in_turn = 0;
         self.turn_ns = 0;
+    }
+
+    fn has_time(&self, talk: &Talk) -> bool {
+        let all_are_here = self.long_lines.len() >= self.long_talkers;
+        talk.long_talker.is_none() || (all_are_here && self.long_lines_in_turn == 0)
     }
 
     fn is_timed(&self) -> bool {
@@ -345,9 +356,10 @@ fn write_in_background(
 
 #[test]
 fn what_takes_long_is_done_a_turn_at_a_time_and_all_of_it() {
-    let server = Server::start(Echo::in_whole_lines());
+    const CLIENTS: usize = 6;
+    let server = Server::start(Echo { long_talkers: CLIENTS, ..Echo::in_whole_lines() });
     let lines: Vec<u8> = (0..60).flat_map(|number| format!("~{number}\n").into_bytes()).collect();
-    let mut clients: Vec<TcpStream> = (0..5).map(|_| server.connect()).collect();
+    let mut clients: Vec<TcpStream> = (0..CLIENTS).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.write_all(&lines).unwrap();
     }
@@ -357,7 +369,11 @@ fn what_takes_long_is_done_a_turn_at_a_time_and_all_of_it() {
     for client in &mut clients {
         expect(client, &lines);
     }
-    server.stop();
+    let served = server.stop().long_lines;
+    assert_eq!(served.len(), CLIENTS * 60);
+    for round in served.chunks(CLIENTS) {
+        assert!((0..CLIENTS).all(|client| round.contains(&client)), "each in turn: {round:?}");
+    }
 }
 
 #[test]

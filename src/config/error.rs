@@ -176,6 +176,15 @@ pub enum Impossible {
     },
     /// Not even one connection, because of the limit on descriptors.
     NoDescriptors(u64),
+    /// A list of whom to trust that is none; why.
+    Trust(String),
+    /// A rule of the guard that cannot be set so.
+    Rule {
+        /// Its name.
+        rule: &'static str,
+        /// Why.
+        reason: String,
+    },
 }
 
 impl fmt::Display for Impossible {
@@ -237,6 +246,8 @@ impl fmt::Display for Impossible {
                  raise it (ulimit -Hn, LimitNOFILE=)",
                 DESCRIPTORS_RESERVED + 1,
             ),
+            Self::Trust(reason) => write!(formatter, "--trust: {reason}"),
+            Self::Rule { rule, reason } => write!(formatter, "--guard-{rule}: {reason}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The configuration file: TOML, its keys the flags' names.
+//! The configuration file: TOML, its keys the flags' names. And the file of words that it may name.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::keys::nearest;
 use super::{Error, Keys};
+use crate::guard::Words;
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
 /// Reads the file.
@@ -17,6 +18,18 @@ pub(super) fn read(path: &Path) -> Result<Keys, Error> {
     parse(&text).map_err(|reason| Error::File { path: path.to_owned(), reason })
 }
 
+/// Reads a list of words, and makes sure that it is one.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub(super) fn read_words(path: &Path) -> Result<String, Error> {
+    let text = text(path).map_err(|error| Error::Unreadable { path: path.to_owned(), error })?;
+    match Words::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(Error::File { path: path.to_owned(), reason: error.to_string() }),
+    }
+}
+
 fn text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(CONFIG_FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
@@ -26,7 +39,16 @@ fn text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The keys of a file; else where and why not.
+impl Keys {
+    /// The keys of a configuration file, which is TOML.
+    ///
+    /// # Errors
+    /// Where it is not understood and why, for people to read.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        parse(text)
+    }
+}
+
 pub(super) fn parse(text: &str) -> Result<Keys, String> {
     toml::from_str(text).map_err(|error| {
         let reason = error.to_string();

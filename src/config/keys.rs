@@ -7,7 +7,9 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{Size, TimeToLive};
+use super::{RuleKey, SecretFile, Size, TimeToLive, TrustKey, User, WordsKey};
+use crate::guard::Rule;
+use crate::http::AllowedHost;
 use crate::smtp::hostname::Hostname;
 use crate::smtp::session;
 use crate::store;
@@ -39,6 +41,32 @@ pub struct Keys {
     /// Fewer by default if the limit on descriptors, raised as far as it goes, allows fewer.
     #[arg(verbatim_doc_comment, long, value_name = "COUNT", value_parser = count, help_heading = LISTENING)]
     pub connections: Option<u32>,
+
+    /// Become this user, having been started as root. [default: none]
+    ///
+    /// A name of /etc/passwd, or UID:GID in numbers; none: stay who starts it. In no other group.
+    #[arg(verbatim_doc_comment, long, value_name = "USER", help_heading = LISTENING)]
+    pub user: Option<User>,
+
+    /// Show mail under this name too; may be repeated. [default: localhost alone]
+    ///
+    /// Under its addresses and as localhost it always is. Any other name has to be listed, since
+    /// the page of any site can give this server a name of its own, and read its mail under that.
+    /// *: under any name, if what reaches it is no browser, or a secret is needed.
+    #[arg(verbatim_doc_comment, long, value_name = "NAME", value_delimiter = ',', help_heading = READING)]
+    pub http_host: Option<Vec<AllowedHost>>,
+
+    /// Reading needs a secret of this file; none: it needs none. [default: none]
+    ///
+    /// One secret a line. It is shown as a Bearer token, or as a password with any name.
+    #[arg(verbatim_doc_comment, long, value_name = "FILE", help_heading = READING)]
+    pub http_read_secret: Option<SecretFile>,
+
+    /// Deleting and marking need a secret of this file. [default: none]
+    ///
+    /// It will do for reading, too. none: what is needed for reading is needed.
+    #[arg(verbatim_doc_comment, long, value_name = "FILE", help_heading = READING)]
+    pub http_delete_secret: Option<SecretFile>,
 
     /// How bad requests are answered. [default: curt]
     #[arg(long, value_name = "POLICY", help_heading = MAIL)]
@@ -82,11 +110,64 @@ pub struct Keys {
     /// How many messages one mailbox keeps; its oldest gives way. [default: 1000]
     #[arg(long, value_name = "COUNT", value_parser = count, help_heading = MEMORY)]
     pub messages_per_mailbox: Option<u32>,
+
+    /// Believe all of a network; may be repeated. [default: 127.0.0.0/8,::1]
+    ///
+    /// No rule of the guard applies to it. Addresses and networks such as 10.0.0.0/8 or
+    /// 2001:db8::/32; none: nobody.
+    #[arg(verbatim_doc_comment, long, value_name = "CIDR", value_delimiter = ',', help_heading = GUARD)]
+    pub trust: Option<Vec<TrustKey>>,
+
+    /// Connections that a source has open. [default: 50 reject]
+    ///
+    /// A source is an IPv4 address, or the /64 of an IPv6 one. A rule is off, or says what is
+    /// allowed and what is done about more: reject (550), discard (250, and nothing is kept) or
+    /// tarpit (taken, replies held back while there is room). What it leaves out stays as by
+    /// default.
+    #[arg(verbatim_doc_comment, long, value_name = "RULE", help_heading = GUARD)]
+    pub guard_connections_at_once: Option<RuleKey>,
+
+    /// Connections that a source makes. [default: 100/1m ban none reject]
+    #[arg(long, value_name = "RULE", help_heading = GUARD)]
+    pub guard_connections: Option<RuleKey>,
+
+    /// Messages that a source sends. [default: 20/2m ban 10m reject]
+    #[arg(long, value_name = "RULE", help_heading = GUARD)]
+    pub guard_messages: Option<RuleKey>,
+
+    /// What a source's offences weigh. [default: 40/10m ban 10m reject]
+    ///
+    /// A bad request weighs 2, a message that is never finished or a time-out 5, and speaking
+    /// before the banner 10.
+    #[arg(verbatim_doc_comment, long, value_name = "RULE", help_heading = GUARD)]
+    pub guard_offences: Option<RuleKey>,
+
+    /// Messages with a null reverse-path. [default: discard]
+    #[arg(long, value_name = "RULE", help_heading = GUARD)]
+    pub guard_bounces: Option<RuleKey>,
+
+    /// Subjects with a word of --words-file. [default: reject]
+    #[arg(long, value_name = "RULE", help_heading = GUARD)]
+    pub guard_words: Option<RuleKey>,
+
+    /// The same subject, from many networks. [default: 20/2m ban 1h reject]
+    #[arg(long, value_name = "RULE", help_heading = GUARD)]
+    pub guard_subjects: Option<RuleKey>,
+
+    /// Much the same text, from many networks. [default: 100/2m ban 10m reject]
+    #[arg(long, value_name = "RULE", help_heading = GUARD)]
+    pub guard_bodies: Option<RuleKey>,
+
+    /// The words that are not wanted in a subject, one a line. [default: none]
+    #[arg(long, value_name = "FILE", help_heading = GUARD)]
+    pub words_file: Option<WordsKey>,
 }
 
 const LISTENING: &str = "Listening";
+const READING: &str = "Who may read and delete";
 const MAIL: &str = "Mail";
 const MEMORY: &str = "Memory";
+const GUARD: &str = "The guard";
 
 /// How bad requests are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
@@ -146,11 +227,15 @@ impl From<store::Naming> for Naming {
 
 impl Keys {
     /// The names of all keys, in the order of the fields.
-    pub(super) const NAMES: [&str; 12] = [
+    pub const NAMES: [&str; 26] = [
         "smtp",
         "http",
         "hostname",
         "connections",
+        "user",
+        "http-host",
+        "http-read-secret",
+        "http-delete-secret",
         "policy",
         "naming",
         "message-size",
@@ -159,7 +244,32 @@ impl Keys {
         "mailboxes",
         "mailbox-size",
         "messages-per-mailbox",
+        "trust",
+        "guard-connections-at-once",
+        "guard-connections",
+        "guard-messages",
+        "guard-offences",
+        "guard-bounces",
+        "guard-words",
+        "guard-subjects",
+        "guard-bodies",
+        "words-file",
     ];
+
+    /// What is said about a rule of the guard.
+    #[must_use]
+    pub fn rule(&self, rule: Rule) -> Option<RuleKey> {
+        match rule {
+            Rule::ConnectionsAtOnce => self.guard_connections_at_once,
+            Rule::Connections => self.guard_connections,
+            Rule::Messages => self.guard_messages,
+            Rule::Offences => self.guard_offences,
+            Rule::Bounces => self.guard_bounces,
+            Rule::Words => self.guard_words,
+            Rule::Subjects => self.guard_subjects,
+            Rule::Bodies => self.guard_bodies,
+        }
+    }
 
     /// These, and where they say nothing, those below.
     #[must_use]
@@ -169,6 +279,10 @@ impl Keys {
             http: self.http.or(below.http),
             hostname: self.hostname.or(below.hostname),
             connections: self.connections.or(below.connections),
+            user: self.user.or(below.user),
+            http_host: self.http_host.or(below.http_host),
+            http_read_secret: self.http_read_secret.or(below.http_read_secret),
+            http_delete_secret: self.http_delete_secret.or(below.http_delete_secret),
             policy: self.policy.or(below.policy),
             naming: self.naming.or(below.naming),
             message_size: self.message_size.or(below.message_size),
@@ -177,6 +291,18 @@ impl Keys {
             mailboxes: self.mailboxes.or(below.mailboxes),
             mailbox_size: self.mailbox_size.or(below.mailbox_size),
             messages_per_mailbox: self.messages_per_mailbox.or(below.messages_per_mailbox),
+            trust: self.trust.or(below.trust),
+            guard_connections_at_once: self
+                .guard_connections_at_once
+                .or(below.guard_connections_at_once),
+            guard_connections: self.guard_connections.or(below.guard_connections),
+            guard_messages: self.guard_messages.or(below.guard_messages),
+            guard_offences: self.guard_offences.or(below.guard_offences),
+            guard_bounces: self.guard_bounces.or(below.guard_bounces),
+            guard_words: self.guard_words.or(below.guard_words),
+            guard_subjects: self.guard_subjects.or(below.guard_subjects),
+            guard_bodies: self.guard_bodies.or(below.guard_bodies),
+            words_file: self.words_file.or(below.words_file),
         }
     }
 
@@ -190,6 +316,10 @@ impl Keys {
             "http" => self.http = Some(addresses(text)?),
             "hostname" => self.hostname = Some(parsed(text)?),
             "connections" => self.connections = Some(count(text)?),
+            "user" => self.user = Some(parsed(text)?),
+            "http-host" => self.http_host = Some(list(text)?),
+            "http-read-secret" => self.http_read_secret = Some(parsed(text)?),
+            "http-delete-secret" => self.http_delete_secret = Some(parsed(text)?),
             "policy" => self.policy = Some(chosen(text)?),
             "naming" => self.naming = Some(chosen(text)?),
             "message-size" => self.message_size = Some(parsed(text)?),
@@ -198,6 +328,16 @@ impl Keys {
             "mailboxes" => self.mailboxes = Some(count(text)?),
             "mailbox-size" => self.mailbox_size = Some(parsed(text)?),
             "messages-per-mailbox" => self.messages_per_mailbox = Some(count(text)?),
+            "trust" => self.trust = Some(trusted(text)?),
+            "guard-connections-at-once" => self.guard_connections_at_once = Some(parsed(text)?),
+            "guard-connections" => self.guard_connections = Some(parsed(text)?),
+            "guard-messages" => self.guard_messages = Some(parsed(text)?),
+            "guard-offences" => self.guard_offences = Some(parsed(text)?),
+            "guard-bounces" => self.guard_bounces = Some(parsed(text)?),
+            "guard-words" => self.guard_words = Some(parsed(text)?),
+            "guard-subjects" => self.guard_subjects = Some(parsed(text)?),
+            "guard-bodies" => self.guard_bodies = Some(parsed(text)?),
+            "words-file" => self.words_file = Some(parsed(text)?),
             _ => return Err("there is no such key".to_owned()),
         }
         Ok(())
@@ -206,6 +346,10 @@ impl Keys {
 
 fn parsed<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+fn list<T: FromStr<Err: ToString>>(text: &str) -> Result<Vec<T>, String> {
+    text.split(',').map(|text| parsed(text.trim())).collect()
 }
 
 fn count(text: &str) -> Result<u32, String> {
@@ -219,6 +363,10 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     text.split(',').map(|text| address(text.trim())).collect()
+}
+
+fn trusted(text: &str) -> Result<Vec<TrustKey>, String> {
+    text.split(',').map(|text| parsed(text.trim())).collect()
 }
 
 fn chosen<T: ValueEnum>(text: &str) -> Result<T, String> {
@@ -248,9 +396,12 @@ mod tests {
         for name in Keys::NAMES {
             let text = match name {
                 "smtp" | "http" => "127.0.0.1:0",
+                "http-host" => "mail.example",
                 "policy" => "rfc",
                 "naming" => "full",
                 "ttl" => "1h",
+                "trust" => "none",
+                "user" => "nobody",
                 _ => "7",
             };
             assert_eq!(keys.set(name, text), Ok(()), "{name}");

@@ -19,8 +19,11 @@ mod error;
 mod file;
 mod keys;
 mod machine;
+mod rules;
+mod secret_file;
 mod settings;
 mod units;
+mod user;
 
 use std::ffi::OsString;
 
@@ -30,9 +33,12 @@ pub use arguments::Arguments;
 pub use error::{Error, Impossible};
 pub use keys::{Keys, Naming as NamingKey, Policy as PolicyKey};
 pub use machine::Machine;
+pub use rules::{NoPath, RuleKey, RuleKeyError, TrustKey, WordsKey};
+pub use secret_file::SecretFile;
 pub use settings::Settings;
 pub(crate) use units::rounded;
 pub use units::{Size, SizeError, TimeToLive, TimeToLiveError};
+pub use user::User;
 
 /// What the program was started for, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,5 +80,9 @@ pub fn read(
         None => Keys::default(),
     };
     let keys = arguments.keys.over(environment.keys).over(file);
-    Ok(Request { purpose, settings: Settings::resolve(keys, machine)? })
+    let mut settings = Settings::resolve(keys, machine)?;
+    if let Some(path) = &settings.words_file {
+        settings.words = file::read_words(path)?;
+    }
+    Ok(Request { purpose, settings })
 }

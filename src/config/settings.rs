@@ -2,8 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
-use super::{Impossible, Keys, Machine, Size, TimeToLive};
+use super::{
+    Impossible, Keys, Machine, RuleKey, SecretFile, Size, TimeToLive, TrustKey, User, WordsKey,
+};
+use crate::guard::{Networks, Rule, Rules};
+use crate::http::AllowedHost;
 use crate::limits::{
     ADVICE_ROUNDS_MAX, ARENA_BYTES, CONNECTIONS_DEFAULT, KIB, LISTENERS_MAX, MAILBOX_BYTES_DEFAULT,
     MAILBOX_MESSAGES_DEFAULT, MAILBOX_SHARE, MAILBOXES_DEFAULT, MAILBOXES_MAX,
@@ -26,6 +31,14 @@ pub struct Settings {
     /// The most connections at once, SMTP and HTTP together; at least 1, and no more than there
     /// are descriptors for.
     pub connections_max: u32,
+    /// Whom the program becomes before it serves.
+    pub user: User,
+    /// The names under which mail is shown, beside addresses and `localhost`.
+    pub http_hosts: Vec<AllowedHost>,
+    /// Where the secrets are that reading needs.
+    pub http_read_secret: SecretFile,
+    /// Where the secrets are that deleting and marking need.
+    pub http_delete_secret: SecretFile,
     /// How bad requests are answered.
     pub policy: Policy,
     /// What of an address names its mailbox.
@@ -42,6 +55,15 @@ pub struct Settings {
     pub mailbox_bytes_max: usize,
     /// The most messages that a mailbox keeps; at least 1.
     pub mailbox_messages_max: u32,
+    /// Whom the guard's rules do not apply to.
+    pub trusted: Networks,
+    /// The guard's rules.
+    pub rules: Rules,
+    /// Where the words are that are not wanted in a subject.
+    pub words_file: Option<PathBuf>,
+    /// What stands there, which [`Words::parse`](crate::guard::Words::parse) takes. Empty until
+    /// [`read`](super::read) has read it.
+    pub words: String,
 }
 
 impl Settings {
@@ -82,12 +104,19 @@ impl Settings {
         let mailbox_bytes = MAILBOX_BYTES_DEFAULT.min(share(memory_bytes, MAILBOX_SHARE));
         let mailbox_bytes_max =
             bytes(keys.mailbox_size, mailbox_bytes.max(message_bytes_max.saturating_mul(3)));
+        let trusted = keys.trust.as_deref().map_or(Ok(Networks::loopback()), TrustKey::networks);
+        let trusted = trusted.map_err(Impossible::Trust)?;
+        let rules = rules(&keys)?;
         let mailboxes = u32::try_from(memory_bytes / TABLE_SHARE / SLOT_BYTES).unwrap_or(u32::MAX);
         let settings = Self {
             smtp: keys.smtp.unwrap_or_else(|| local(1025)),
             http: keys.http.unwrap_or_else(|| local(8025)),
             hostname: keys.hostname.unwrap_or_else(|| machine.hostname.clone()),
             connections_max: connections(keys.connections, machine)?,
+            user: keys.user.unwrap_or_default(),
+            http_hosts: keys.http_host.unwrap_or_default(),
+            http_read_secret: keys.http_read_secret.unwrap_or_default(),
+            http_delete_secret: keys.http_delete_secret.unwrap_or_default(),
             policy: keys.policy.map_or(Policy::Curt, Policy::from),
             naming: keys.naming.map_or(Naming::Local, Naming::from),
             message_bytes_max,
@@ -96,6 +125,10 @@ impl Settings {
             mailboxes_max: keys.mailboxes.unwrap_or(MAILBOXES_DEFAULT.min(mailboxes).max(1)),
             mailbox_bytes_max,
             mailbox_messages_max: keys.messages_per_mailbox.unwrap_or(MAILBOX_MESSAGES_DEFAULT),
+            trusted,
+            rules,
+            words_file: keys.words_file.and_then(|file| file.path().map(PathBuf::from)),
+            words: String::new(),
         };
         settings.check_addresses()?;
         settings.check_numbers()?;
@@ -106,11 +139,16 @@ impl Settings {
     /// The keys that mean these settings, every one said.
     #[must_use]
     pub fn keys(&self) -> Keys {
+        let rule = |rule| Some(RuleKey::of(rule, self.rules.of(rule)));
         Keys {
             smtp: Some(self.smtp.clone()),
             http: Some(self.http.clone()),
             hostname: Some(self.hostname.clone()),
             connections: Some(self.connections_max),
+            user: Some(self.user.clone()),
+            http_host: Some(self.http_hosts.clone()),
+            http_read_secret: Some(self.http_read_secret.clone()),
+            http_delete_secret: Some(self.http_delete_secret.clone()),
             policy: Some(self.policy.into()),
             naming: Some(self.naming.into()),
             message_size: Some(Size(self.message_bytes_max)),
@@ -119,6 +157,16 @@ impl Settings {
             mailboxes: Some(self.mailboxes_max),
             mailbox_size: Some(Size(self.mailbox_bytes_max)),
             messages_per_mailbox: Some(self.mailbox_messages_max),
+            trust: Some(TrustKey::list(&self.trusted)),
+            guard_connections_at_once: rule(Rule::ConnectionsAtOnce),
+            guard_connections: rule(Rule::Connections),
+            guard_messages: rule(Rule::Messages),
+            guard_offences: rule(Rule::Offences),
+            guard_bounces: rule(Rule::Bounces),
+            guard_words: rule(Rule::Words),
+            guard_subjects: rule(Rule::Subjects),
+            guard_bodies: rule(Rule::Bodies),
+            words_file: Some(WordsKey::of(self.words_file.as_deref())),
         }
     }
 
@@ -128,6 +176,13 @@ impl Settings {
     /// None that is known of: every value has a form in TOML.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(&self.keys())
+    }
+
+    /// The folders of the files that are read again while the program serves; all others are read
+    /// before, and can be opened no longer.
+    #[must_use]
+    pub fn read_again(&self) -> Vec<PathBuf> {
+        Vec::new()
     }
 
     /// The shape of the store that these settings ask for.
@@ -207,6 +262,18 @@ impl Settings {
     }
 }
 
+/// The rules, as far as keys change them.
+fn rules(keys: &Keys) -> Result<Rules, Impossible> {
+    let mut rules = Rules::default();
+    for rule in Rule::ALL {
+        if let Some(key) = keys.rule(rule) {
+            key.apply(rule, &mut rules)
+                .map_err(|reason| Impossible::Rule { rule: rule.name(), reason })?;
+        }
+    }
+    Ok(rules)
+}
+
 /// One part in so many of the pool, in whole KiB, since sizes are shown to people.
 fn share(memory_bytes: usize, parts: usize) -> usize {
     (memory_bytes / parts / KIB).max(1) * KIB
@@ -236,7 +303,7 @@ mod tests {
     use super::super::file;
     use super::super::{NamingKey, PolicyKey};
     use super::*;
-    use crate::limits::{MIB, TTL_MS_MAX};
+    use crate::limits::{GUARD_COUNT_MAX, MIB, TTL_MS_MAX};
 
     fn machine(descriptors: u64) -> Machine {
         Machine { hostname: Hostname::localhost(), descriptors, available: None }
@@ -258,13 +325,34 @@ mod tests {
             Just(TimeToLive::Unlimited),
             (1..=TTL_MS_MAX).prop_map(TimeToLive::Milliseconds),
         ];
-        let places = (addresses(), addresses(), "[a-zA-Z0-9._-]{1,255}", 1_u32..1_000_000);
+        let user = "none|[a-z_][a-z0-9_-]{0,9}|[0-9]{1,9}:[0-9]{1,9}"
+            .prop_map(|text: String| text.parse::<User>().unwrap());
+        let places = (addresses(), addresses(), "[a-zA-Z0-9._-]{1,255}", 1_u32..1_000_000, user);
+        let secret =
+            || "none|[a-zA-Z0-9/._ -]{1,40}".prop_map(|path: String| path.parse().unwrap());
+        let hosts = prop::collection::vec(r"\*|[a-z0-9_-]{1,9}(\.[a-z0-9_-]{1,9})?", 0..4)
+            .prop_map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
+        let reading = (hosts, secret(), secret());
         let policy = prop_oneof![Just(PolicyKey::Curt), Just(PolicyKey::Rfc)];
         let naming = prop_oneof![Just(NamingKey::Local), Just(NamingKey::Full)];
         let sizes = (1_usize..=1 << 30, 0_usize..1 << 34, 0_usize..1 << 40);
         let counts = (1_u32..1 << 20, 1_u32..);
-        (places, (policy, naming, ttl), sizes, counts).prop_map(
-            |((smtp, http, hostname, connections), (policy, naming, ttl), sizes, counts)| {
+        let trust = prop_oneof![
+            Just(vec![TrustKey::Nobody]),
+            any::<std::net::Ipv6Addr>()
+                .prop_map(|address| vec![address.to_string().parse().unwrap()]),
+        ];
+        let guard = (trust, 1_u32..GUARD_COUNT_MAX, any::<bool>());
+        (places, reading, (policy, naming, ttl), sizes, counts, guard).prop_map(
+            |(
+                (smtp, http, hostname, connections, user),
+                (hosts, read_secret, delete_secret),
+                (policy, naming, ttl),
+                sizes,
+                counts,
+                (trust, messages, bounces),
+            )| {
+                let default = Settings::resolve(Keys::default(), &machine(1000)).unwrap().keys();
                 let (message, mailbox_more, memory_more) = sizes;
                 let mailbox = message + MIB + mailbox_more;
                 // Drafts have a quarter; and a table: more than is needed of either.
@@ -274,6 +362,10 @@ mod tests {
                     http: Some(http),
                     hostname: hostname.parse().ok(),
                     connections: Some(connections),
+                    user: Some(user),
+                    http_host: Some(hosts),
+                    http_read_secret: Some(read_secret),
+                    http_delete_secret: Some(delete_secret),
                     policy: Some(policy),
                     naming: Some(naming),
                     message_size: Some(Size(message)),
@@ -282,6 +374,10 @@ mod tests {
                     mailboxes: Some(counts.0),
                     mailbox_size: Some(Size(mailbox)),
                     messages_per_mailbox: Some(counts.1),
+                    trust: Some(trust),
+                    guard_messages: format!("{messages}/7s ban none tarpit").parse().ok(),
+                    guard_bounces: if bounces { Some(RuleKey::Off) } else { default.guard_bounces },
+                    ..default
                 }
             },
         )

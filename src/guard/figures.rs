@@ -18,9 +18,10 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// All of them, to be shown.
+    /// All of them, and the bans that stand ([`Guard::standing_bans`](super::Guard::standing_bans)),
+    /// to be shown.
     #[must_use]
-    pub fn samples(&self) -> Vec<Sample> {
+    pub fn samples(&self, standing: [u64; Rule::ALL.len()]) -> Vec<Sample> {
         let by_rule = |name, help, counts: [u64; Rule::ALL.len()]| {
             Rule::ALL.into_iter().zip(counts).map(move |(rule, count)| {
                 Sample::counter(name, help, count).labelled("rule", rule.name())
@@ -30,6 +31,10 @@ impl Figures {
         let bans = "Bans of sources, subjects and texts, by the rule that imposed them.";
         let mut samples: Vec<_> = by_rule("mailfly_guard_findings", found, self.found).collect();
         samples.extend(by_rule("mailfly_guard_bans", bans, self.bans));
+        let help = "Bans that stand: of sources, subjects, and features of texts, by the rule.";
+        samples.extend(Rule::ALL.into_iter().zip(standing).map(|(rule, bans)| {
+            Sample::gauge("mailfly_guard_bans_standing", help, bans).labelled("rule", rule.name())
+        }));
         samples.push(Sample::counter(
             "mailfly_guard_crowd_connections",
             "Connections of sources that there was no room to count each for itself.",

@@ -38,6 +38,7 @@ mod offence;
 pub mod pressure;
 mod repeats;
 mod rule;
+mod sizes;
 mod source;
 mod sources;
 mod subject;
@@ -59,6 +60,7 @@ pub use message::Inspection;
 pub use networks::{Network, NetworkError, Networks};
 pub use offence::Offence;
 pub use rule::{Action, Counts, Rule, Rules, Setting, SettingError, UnknownName};
+pub use sizes::Sizes;
 pub use source::Source;
 pub use verdict::{Finding, Verdict};
 pub use words::{Words, WordsError};
@@ -68,7 +70,6 @@ use repeats::Repeats;
 use sources::{Place, Sources};
 
 use crate::clock::Now;
-use crate::limits::{GUARD_BODY_SETS, GUARD_SOURCE_SETS, GUARD_SUBJECT_SETS};
 
 /// All that is known of those who bring mail, and of what they bring.
 #[derive(Debug)]
@@ -94,31 +95,16 @@ pub struct Peer {
 }
 
 impl Guard {
-    /// What the tables take, by name, in bytes. The words have their own
-    /// [`memory_bytes`](Words::memory_bytes).
-    #[must_use]
-    pub fn memory_terms() -> [(&'static str, usize); 4] {
-        [
-            ("guard: sources", Sources::memory_bytes(GUARD_SOURCE_SETS)),
-            ("guard: subjects", Repeats::memory_bytes(GUARD_SUBJECT_SETS)),
-            ("guard: bodies", Repeats::memory_bytes(GUARD_BODY_SETS)),
-            ("guard: banned subjects", BannedSubjects::MEMORY_BYTES),
-        ]
-    }
-
     /// Takes all its memory. The seed has to be one that no peer can guess.
     #[must_use]
     pub fn new(rules: Rules, trusted: Networks, words: Words, seed: u128) -> Self {
-        let sets = [GUARD_SOURCE_SETS, GUARD_SUBJECT_SETS, GUARD_BODY_SETS];
-        Self::with_sets(sets, rules, trusted, words, seed)
+        Self::with_sizes(Sizes::FULL, rules, trusted, words, seed)
     }
 
-    /// The same with tables of so many sets, each a power of two, for sources, subjects and bodies:
-    /// for tests, which fill small ones.
-    #[doc(hidden)]
+    /// The same with tables of these sizes.
     #[must_use]
-    pub fn with_sets(
-        [sources, subjects, bodies]: [usize; 3],
+    pub fn with_sizes(
+        sizes: Sizes,
         rules: Rules,
         trusted: Networks,
         words: Words,
@@ -128,9 +114,9 @@ impl Guard {
             rules,
             trusted,
             words,
-            sources: Sources::new(sources, seed.wrapping_add(1)),
-            subjects: Repeats::new(subjects, seed.wrapping_add(2)),
-            bodies: Repeats::new(bodies, seed.wrapping_add(3)),
+            sources: Sources::new(sizes.sources, seed.wrapping_add(1)),
+            subjects: Repeats::new(sizes.subjects, seed.wrapping_add(2)),
+            bodies: Repeats::new(sizes.bodies, seed.wrapping_add(3)),
             banned_subjects: BannedSubjects::new(),
             body_key: (seed ^ seed >> 64) as u64,
             figures: Figures::default(),
@@ -165,9 +151,26 @@ impl Guard {
         self.verdict(peer, found, now)
     }
 
+    /// The rules that it was made with.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// The subjects that were banned in the last hours, newest first.
     pub fn banned_subjects(&self, now: Now) -> impl Iterator<Item = BannedSubject<'_>> {
         self.banned_subjects.iter(now.monotonic_ms)
+    }
+
+    /// How many bans stand now, by the rule that imposed them, in the order of [`Rule::ALL`]: of
+    /// sources, subjects, and features of texts. Goes over all tables, which is for who asks, not
+    /// for the mail path.
+    #[must_use]
+    pub fn standing_bans(&self, now: Now) -> [u64; Rule::ALL.len()] {
+        let mut standing = self.sources.standing_bans(now.monotonic_ms);
+        standing[Rule::Subjects as usize] += self.subjects.standing_bans(now.monotonic_ms);
+        standing[Rule::Bodies as usize] += self.bodies.standing_bans(now.monotonic_ms);
+        standing
     }
 
     /// A reading of its counters.
@@ -193,6 +196,12 @@ impl Guard {
 }
 
 impl Peer {
+    /// Whether no rule applies to it, so that nothing needs to be asked about it.
+    #[must_use]
+    pub fn is_exempt(&self) -> bool {
+        self.place == Place::Nowhere
+    }
+
     /// Its address, or its /64.
     #[must_use]
     pub fn source(&self) -> Source {

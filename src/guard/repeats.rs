@@ -72,6 +72,11 @@ impl Repeats {
         Self { table: Table::new(sets, empty, seed) }
     }
 
+    /// How many are banned now.
+    pub(super) fn standing_bans(&self, now_ms: u64) -> u64 {
+        self.table.entries().filter(|repeat| repeat.banned_until_ms > now_ms).count() as u64
+    }
+
     /// It came once more. What is known by `bytes` is the same if they are.
     pub(super) fn seen(
         &mut self,

@@ -130,6 +130,17 @@ impl Sources {
         self.bans[rule as usize]
     }
 
+    /// Bans of sources that stand now, by rule.
+    pub(super) fn standing_bans(&self, now_ms: u64) -> [u64; Rule::ALL.len()] {
+        let mut bans = [0; Rule::ALL.len()];
+        for standing in self.families.iter().flat_map(|family| family.standings.entries()) {
+            if let Some(ban) = standing.ban.filter(|ban| ban.until_ms > now_ms) {
+                bans[ban.rule as usize] += 1;
+            }
+        }
+        bans
+    }
+
     pub(super) fn disconnected(&mut self, source: Source, place: Place) {
         if let Some(standing) = self.standing_mut(source, place) {
             standing.open = standing.open.saturating_sub(1);

@@ -133,7 +133,7 @@ impl<E: Copy> Table<E> {
         least.1
     }
 
-    #[cfg(test)]
+    /// All that is known.
     pub(super) fn entries(&self) -> impl Iterator<Item = &E> {
         let used = self.tags.iter().zip(&self.entries);
         used.filter(|(tag, _)| **tag != 0).map(|(_, entry)| entry)

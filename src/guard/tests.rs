@@ -295,11 +295,35 @@ fn with_all_rules_off_nothing_is_found() {
 
 #[test]
 fn each_rule_has_its_own_line_in_the_metrics() {
-    let samples = guard(Rules::default()).figures().samples();
+    let samples = guard(Rules::default()).figures().samples([0; Rule::ALL.len()]);
     for rule in Rule::ALL {
         let lines = samples.iter().filter(|sample| sample.label == Some(("rule", rule.name())));
-        assert_eq!(lines.count(), 2, "{rule}");
+        assert_eq!(lines.count(), 3, "{rule}");
     }
+}
+
+#[test]
+fn bans_that_stand_are_counted_until_they_end() {
+    let mut guard = guard(Rules::default());
+    for network in 0..3 {
+        for _ in 0..21 {
+            send(&mut guard, from(network), "", at(0));
+        }
+    }
+    for network in 100..160 {
+        send(&mut guard, from(network), &message("Cheap watches", ""), at(0));
+    }
+    let standing = |guard: &Guard, now_ms| {
+        let standing = guard.standing_bans(at(now_ms));
+        (
+            standing[Rule::Messages as usize],
+            standing[Rule::Subjects as usize],
+            standing.iter().sum(),
+        )
+    };
+    assert_eq!(standing(&guard, 1), (3, 1, 4_u64));
+    assert_eq!(standing(&guard, 10 * MINUTE), (0, 1, 1));
+    assert_eq!(standing(&guard, 60 * MINUTE), (0, 0, 0));
 }
 
 #[test]

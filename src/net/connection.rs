@@ -43,6 +43,8 @@ pub(super) struct Slot<C> {
     peer_closed: bool,
     /// Replies are unsent, in the spill or held by the protocol.
     sending: bool,
+    /// They are held back until a timer fires.
+    held: bool,
     told_to_drain: bool,
     /// It is in the reactor's queue.
     pub(super) queued: bool,
@@ -105,6 +107,7 @@ impl<C> Slot<C> {
             writable: true,
             peer_closed: false,
             sending: false,
+            held: false,
             told_to_drain: false,
             queued: false,
             conversation: Some(conversation),
@@ -127,10 +130,19 @@ impl<C> Slot<C> {
     /// Whether a visit would get anywhere.
     pub(super) fn has_work(&self) -> bool {
         match self.stage {
+            Stage::Talking | Stage::Closing if self.held => false,
             Stage::Talking | Stage::Closing if self.sending => self.writable,
             Stage::Talking | Stage::Lingering => self.readable,
             Stage::Closing | Stage::Closed => false,
         }
+    }
+
+    /// Whether a visit has to wait for another turn, by the protocol's word.
+    pub(super) fn is_postponed<P>(&self, protocol: &P) -> bool
+    where
+        P: Protocol<Connection = C>,
+    {
+        self.conversation.as_ref().is_some_and(|conversation| !protocol.has_time(conversation))
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -144,6 +156,9 @@ impl<C> Slot<C> {
         P: Protocol<Connection = C>,
     {
         let conversation = self.conversation.as_ref()?;
+        if self.held {
+            return Some(protocol.held_until_ms(conversation));
+        }
         Some(protocol.deadline_ms(conversation, self.moved_ms))
     }
 
@@ -165,6 +180,9 @@ impl<C> Slot<C> {
         P: Protocol<Connection = C>,
     {
         let mut budget = BYTES_PER_VISIT;
+        if self.held {
+            return After::Stay;
+        }
         if self.stage == Stage::Lingering {
             return self.discard(&mut space.input);
         }
@@ -225,11 +243,75 @@ impl<C> Slot<C> {
         self.speak(protocol, space, then, now)
     }
 
+    /// When a byte last moved, if it may be asked to make way.
+    pub(super) fn silent_since_ms<P>(&self, protocol: &P, now: Now) -> Option<u64>
+    where
+        P: Protocol<Connection = C>,
+    {
+        let is_busy = self.stage != Stage::Talking || self.sending || self.queued;
+        let conversation = self.conversation.as_ref().filter(|_| !is_busy)?;
+        protocol.may_make_way(conversation, self.moved_ms, now).then_some(self.moved_ms)
+    }
+
+    /// Has it say its last words for another's sake.
+    pub(super) fn make_way<P>(&mut self, protocol: &mut P, space: &mut Workspace, now: Now) -> After
+    where
+        P: Protocol<Connection = C>,
+    {
+        let Some(conversation) = &mut self.conversation else { return After::Close };
+        protocol.makes_way(conversation, now, &mut space.output);
+        self.speak(protocol, space, Then::Close, now)
+    }
+
+    /// Whether what was said is held back.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// What was held back may leave now.
+    pub(super) fn end_hold<P>(&mut self, protocol: &mut P, now: Now) -> After
+    where
+        P: Protocol<Connection = C>,
+    {
+        self.held = false;
+        let Some(conversation) = &mut self.conversation else { return After::Close };
+        // Nothing was read, so that an edge since then is still noted.
+        let spoke = self.readable && !self.peer_closed;
+        match protocol.hold_ended(conversation, spoke, now) {
+            Then::Close => After::Close,
+            _ => After::Stay,
+        }
+    }
+
+    /// Keeps the output for later, if the protocol holds it back and there is room for it. The
+    /// output is empty then.
+    fn hold<P>(&mut self, protocol: &mut P, space: &mut Workspace, now: Now) -> bool
+    where
+        P: Protocol<Connection = C>,
+    {
+        let Some(conversation) = &self.conversation else { return false };
+        if protocol.held_until_ms(conversation) <= now.monotonic_ms
+            || space.output.is_empty()
+            || space.spill.keep_unsent(&mut self.spilled, space.output.as_slice()).is_err()
+        {
+            return false;
+        }
+        // What is timed is the server's own work, which is done.
+        if protocol.is_timed() {
+            protocol.sent(space.stopwatch.elapsed_ns());
+        }
+        space.output.clear();
+        (self.sending, self.held) = (true, true);
+        true
+    }
+
     /// Tells the connection once that the server shuts down, as soon as nothing is unsent.
     pub(super) fn drain<P>(&mut self, protocol: &mut P, space: &mut Workspace, now: Now) -> After
     where
         P: Protocol<Connection = C>,
     {
+        // Nobody is kept waiting on purpose any more.
+        self.held = false;
         if self.told_to_drain || self.sending {
             return After::Stay;
         }
@@ -263,6 +345,9 @@ impl<C> Slot<C> {
     where
         P: Protocol<Connection = C>,
     {
+        if self.hold(protocol, space, now) {
+            return After::Stay;
+        }
         self.speak(protocol, space, Then::Continue, now)
     }
 
@@ -291,6 +376,13 @@ impl<C> Slot<C> {
                 && space.output.is_empty()
                 && protocol.held_output(conversation).is_empty();
             start += consumed;
+            if self.hold(protocol, space, now) {
+                if then == Then::Close {
+                    self.stage = Stage::Closing;
+                    return Err(After::Stay);
+                }
+                return Err(self.keep_input(space, start..filled));
+            }
             match (then, self.send(protocol, space, budget, now)) {
                 (_, Sent::Failed) => return Err(After::Close),
                 (Then::Continue, Sent::All) => return Ok(start),

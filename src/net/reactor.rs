@@ -13,6 +13,7 @@ use slab::Slab;
 use super::connection::{After, Slot, Workspace};
 use super::listener::{Accepted, Bound, ListenerId, Listeners};
 use super::spill::Spill;
+use super::stalest::Stalest;
 use super::timers::Timers;
 use super::{Admission, Protocol};
 use crate::clock::{Clock, Now};
@@ -70,9 +71,12 @@ pub struct Reactor<P: Protocol> {
     connections_max: usize,
     /// Connections with work, each at most once.
     queue: VecDeque<u32>,
+    /// Those for whom the protocol had no time in this turn, in their order. Empty between turns.
+    postponed: Vec<u32>,
     /// Slots to free at the end of the turn.
     closed: Vec<u32>,
     listeners: Listeners,
+    stalest: Stalest,
     timers: Timers,
     space: Workspace,
     tick_at_ms: u64,
@@ -85,9 +89,9 @@ impl<P: Protocol> Reactor<P> {
     #[must_use]
     pub fn memory_terms(sizes: Sizes) -> [(&'static str, usize); 4] {
         let connections = sizes.connections as usize;
-        // A slab's entry is its value and a tag of at most a word; the queue and the closed slots
-        // are two indices.
-        let slot = size_of::<Slot<P::Connection>>() + size_of::<usize>() + 2 * size_of::<u32>();
+        // A slab's entry is its value and a tag of at most a word; the queue, who was postponed and
+        // the closed slots are three indices.
+        let slot = size_of::<Slot<P::Connection>>() + size_of::<usize>() + 3 * size_of::<u32>();
         [
             ("connections", connections * slot),
             ("spill", Spill::memory_bytes(sizes.connections, sizes.spill_surplus_arenas)),
@@ -112,8 +116,10 @@ impl<P: Protocol> Reactor<P> {
             connections: Slab::with_capacity(connections_max),
             connections_max,
             queue: VecDeque::with_capacity(connections_max),
+            postponed: Vec::with_capacity(connections_max),
             closed: Vec::with_capacity(connections_max),
             listeners: Listeners::none(),
+            stalest: Stalest::new(),
             timers: Timers::new(connections_max),
             space: Workspace::new(spill, stopwatch),
             tick_at_ms: now.monotonic_ms + PROTOCOL_TICK_MS,
@@ -205,20 +211,24 @@ impl<P: Protocol> Reactor<P> {
     /// Visits everybody who was queued when it begins; who is queued again waits a turn. Returns how
     /// many that were.
     fn run_queue(&mut self, protocol: &mut P) -> usize {
-        // Each turn begins with another: a protocol that does only so much in a turn serves all.
-        if self.queue.len() > 1 {
-            self.queue.rotate_left(1);
-        }
         let mut visited = 0;
         for _ in 0..self.queue.len() {
             let Some(index) = self.queue.pop_front() else { break };
             let Some(slot) = self.connections.get_mut(index as usize) else { continue };
+            if slot.is_postponed(protocol) {
+                self.postponed.push(index);
+                continue;
+            }
             slot.queued = false;
             if !slot.is_closed() {
                 visited += 1;
                 let after = slot.visit(protocol, &mut self.space, self.now);
                 self.settle(protocol, index, after);
             }
+        }
+        // Before whoever was served and has more: so all of them are, a turn at a time.
+        while let Some(index) = self.postponed.pop() {
+            self.queue.push_front(index);
         }
         visited
     }
@@ -274,7 +284,11 @@ impl<P: Protocol> Reactor<P> {
                 }
                 match self.listeners.accept(listener, now_ms) {
                     Accepted::Peer(stream, peer) => {
-                        accepted += usize::from(self.admit(protocol, listener, stream, peer));
+                        let stays = self.admit(protocol, listener, stream, peer);
+                        accepted += usize::from(stays);
+                        if stays && protocol.wants_way() {
+                            self.make_way(protocol);
+                        }
                     }
                     Accepted::Lost => {}
                     Accepted::Nobody => break,
@@ -317,12 +331,51 @@ impl<P: Protocol> Reactor<P> {
         true
     }
 
+    /// Closes the connection that has been silent longest, if any may be.
+    fn make_way(&mut self, protocol: &mut P) {
+        let now = self.now;
+        loop {
+            let Some((since_ms, index)) = self.stalest.next() else {
+                if !self.stalest.may_look(now.monotonic_ms) {
+                    return;
+                }
+                let silent = self.connections.iter().filter_map(|(index, slot)| {
+                    Some((slot.silent_since_ms(protocol, now)?, index as u32))
+                });
+                self.stalest.look(silent, now.monotonic_ms);
+                continue;
+            };
+            let Some(slot) = self.connections.get_mut(index as usize) else { continue };
+            // It may have moved since, or be another.
+            if slot.silent_since_ms(protocol, now) == Some(since_ms) {
+                let after = slot.make_way(protocol, &mut self.space, now);
+                self.settle(protocol, index, after);
+                return;
+            }
+        }
+    }
+
+    /// Asks for all deadlines again, since some are earlier than their timers.
+    fn rearm(&mut self, protocol: &P) {
+        for (index, slot) in &self.connections {
+            if let Some(deadline_ms) = slot.deadline_ms(protocol)
+                && deadline_ms < self.timers.deadline_ms(index as u32)
+                && !slot.is_closed()
+            {
+                self.timers.set(index as u32, deadline_ms);
+            }
+        }
+    }
+
     /// Fires a bounded number of timers.
     fn fire_timers(&mut self, protocol: &mut P) {
         let now_ms = self.now.monotonic_ms;
         if self.tick_at_ms <= now_ms {
             self.tick_at_ms = now_ms + PROTOCOL_TICK_MS;
             protocol.tick(self.now);
+            if protocol.deadlines_came_nearer() {
+                self.rearm(protocol);
+            }
         }
         if self.drain_until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
             self.close_all(protocol);
@@ -338,6 +391,7 @@ impl<P: Protocol> Reactor<P> {
         let Some(slot) = self.connections.get_mut(index as usize) else { return };
         let after = match slot.deadline_ms(protocol) {
             Some(deadline_ms) if deadline_ms > self.now.monotonic_ms => After::Stay,
+            Some(_) if slot.is_held() => slot.end_hold(protocol, self.now),
             Some(_) => slot.expire(protocol, &mut self.space, self.now),
             // It lingered long enough.
             None => After::Close,

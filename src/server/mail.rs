@@ -1,8 +1,9 @@
-//! What sessions may touch, over the store: the effects of SMTP.
+//! What sessions may touch, over the store and the guard: the effects of SMTP. A message is judged
+//! before its bytes are kept.
 
-use std::net::IpAddr;
-
+use super::guest::Guest;
 use crate::clock::Now;
+use crate::guard::{Guard, Offence, Rule, Verdict};
 use crate::metrics::Metrics;
 use crate::phases::Phases;
 use crate::smtp::address::Address;
@@ -16,8 +17,9 @@ pub(super) struct MailRoom<'a> {
     pub(super) store: &'a mut Store,
     pub(super) metrics: &'a mut Metrics,
     pub(super) phases: &'a mut Phases,
+    pub(super) guard: &'a mut Guard,
+    pub(super) guest: &'a mut Guest,
     pub(super) naming: Naming,
-    pub(super) source: IpAddr,
     pub(super) now: Now,
 }
 
@@ -26,6 +28,13 @@ impl World for MailRoom<'_> {
     type Id = MessageId;
 
     fn open(&mut self, mail: &Mail<'_>) -> Result<Draft, Refusal> {
+        if !self.guest.peer.is_exempt() {
+            let is_bounce = mail.reverse_path.text().is_empty();
+            let inspection = self.guard.mail(&self.guest.peer, is_bounce, self.now);
+            self.guest.begins_message(Some(inspection));
+            // What is thrown away is so at its end: until then all goes on as ever.
+            self.obey(inspection.verdict()).or_else(or_later)?;
+        }
         self.store.open(mail.reverse_path.text().as_bytes(), self.now).map_err(reason)
     }
 
@@ -36,6 +45,7 @@ impl World for MailRoom<'_> {
     }
 
     fn append(&mut self, draft: &mut Draft, bytes: &[u8]) -> Result<(), Refusal> {
+        self.judge(bytes)?;
         self.store.append(draft, bytes, self.now).map_err(reason)
     }
 
@@ -45,10 +55,14 @@ impl World for MailRoom<'_> {
         rest: &[&[u8]],
         client: &session::Client<'_>,
     ) -> Result<MessageId, Refusal> {
+        if let Err(refusal) = self.judge_last(rest) {
+            self.store.abandon(draft);
+            return Err(refusal);
+        }
         let bytes = draft.body_bytes() + rest.iter().map(|piece| piece.len()).sum::<usize>();
         let client = store::Client {
             helo: client.helo.as_bytes(),
-            source: self.source,
+            source: self.guest.source,
             protocol: Protocol { extended: client.extended, utf8: client.smtputf8 },
         };
         let id = self.store.commit(draft, rest, &client, self.now).map_err(reason)?;
@@ -64,6 +78,7 @@ impl World for MailRoom<'_> {
 
     fn faulted(&mut self, _fault: Fault) {
         self.metrics.faults += 1;
+        self.offended(Offence::Fault);
     }
 
     fn refused(&mut self, refusal: Refusal) {
@@ -71,8 +86,75 @@ impl World for MailRoom<'_> {
             Refusal::DraftsFull => self.metrics.refused_drafts_full += 1,
             Refusal::TooManyRecipients => self.metrics.refused_too_many_recipients += 1,
             Refusal::MessageTooLarge => self.metrics.refused_message_too_large += 1,
+            Refusal::Unwanted(_) => self.metrics.refused_unwanted += 1,
+            Refusal::Discarded => self.metrics.messages_discarded += 1,
             Refusal::NameNotAllowed | Refusal::NoRecipients => {}
         }
+    }
+}
+
+impl MailRoom<'_> {
+    /// The guest did what honest clients do not.
+    pub(super) fn offended(&mut self, offence: Offence) {
+        if self.guest.peer.is_exempt() {
+            return;
+        }
+        match self.guard.offended(&self.guest.peer, offence, self.now) {
+            Verdict::Refuse(_) => self.guest.banned = true,
+            Verdict::Tarpit(_) => self.guest.slow(),
+            // What it brings is thrown away: MAIL finds the ban again.
+            Verdict::Discard(_) | Verdict::Allow => {}
+        }
+    }
+
+    /// More of the message has come, and nothing of it has been kept yet.
+    fn judge(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let Some(inspection) = &mut self.guest.inspection else { return Ok(()) };
+        let verdict = self.guard.body(&self.guest.peer, inspection, bytes, self.now);
+        self.obey(verdict)
+    }
+
+    /// The last of the message has come.
+    fn judge_last(&mut self, rest: &[&[u8]]) -> Result<(), Refusal> {
+        for piece in rest {
+            self.judge(piece)?;
+        }
+        let Some(inspection) = self.guest.inspection.take() else { return Ok(()) };
+        let verdict = self.guard.finished(&self.guest.peer, inspection, self.now);
+        self.obey(verdict)
+    }
+
+    fn obey(&mut self, verdict: Verdict) -> Result<(), Refusal> {
+        match verdict {
+            Verdict::Allow => Ok(()),
+            Verdict::Tarpit(_) => {
+                self.guest.slow_message();
+                Ok(())
+            }
+            Verdict::Discard(_) => Err(Refusal::Discarded),
+            Verdict::Refuse(finding) => Err(Refusal::Unwanted(unwanted(finding.rule))),
+        }
+    }
+}
+
+fn or_later(refusal: Refusal) -> Result<(), Refusal> {
+    if refusal == Refusal::Discarded { Ok(()) } else { Err(refusal) }
+}
+
+/// What a message is refused with: the reason of the rule, as a reply (RFC 3463, delivery not
+/// authorized).
+fn unwanted(rule: Rule) -> &'static [u8] {
+    match rule {
+        Rule::ConnectionsAtOnce => {
+            b"550 5.7.1 Refused: too many connections at once from your network\r\n"
+        }
+        Rule::Connections => b"550 5.7.1 Refused: too many connections from your network\r\n",
+        Rule::Messages => b"550 5.7.1 Refused: too many messages from your network\r\n",
+        Rule::Offences => b"550 5.7.1 Refused: too many errors from your network\r\n",
+        Rule::Bounces => b"550 5.7.1 Refused: bounces are not wanted here\r\n",
+        Rule::Words => b"550 5.7.1 Refused: a word of the subject is not wanted here\r\n",
+        Rule::Subjects => b"550 5.7.1 Refused: too many messages with this subject\r\n",
+        Rule::Bodies => b"550 5.7.1 Refused: too many messages with much the same text\r\n",
     }
 }
 
@@ -83,5 +165,18 @@ fn reason(refusal: store::Refusal) -> Refusal {
         store::Refusal::TooManyRecipients => Refusal::TooManyRecipients,
         store::Refusal::NoRecipients => Refusal::NoRecipients,
         store::Refusal::MessageTooLarge => Refusal::MessageTooLarge,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_told_the_reason_of_the_rule() {
+        for rule in Rule::ALL {
+            let told = format!("550 5.7.1 Refused: {}\r\n", rule.reason());
+            assert_eq!(unwanted(rule), told.as_bytes(), "{rule}");
+        }
     }
 }

@@ -2,36 +2,56 @@
 //! turns the reactor until it is told to stop. Not here: what connections mean (`service`), what
 //! memory that takes (`plan`), what the operator chose (`config`).
 
+mod confinement;
+mod guest;
 mod mail;
+mod patience;
 mod plan;
 mod service;
 mod signals;
+mod standing;
+mod surroundings;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use crate::clock::Clock;
-use crate::config::{Impossible, Settings};
-use crate::http::Responses;
-use crate::limits::{HEAP_TOP_PAD_BYTES, STACK_TOUCHED_BYTES};
+use crate::config::{Impossible, SecretFile, Settings};
+use crate::guard::{self, Guard, Words};
+use crate::http::secret::SecretsError;
+use crate::http::{Gate, Responses, Secrets};
+use crate::limits::{HEAP_TOP_PAD_BYTES, HTTP_SECRETS_FILE_BYTES_MAX, STACK_TOUCHED_BYTES};
 use crate::metrics::Metrics;
 use crate::net::{Bound, Reactor, Sizes};
 use crate::store::Store;
 use crate::sys::memory;
+use crate::sys::notify::Supervisor;
 
+pub use confinement::{Confinement, ConfinementError};
+pub use guest::Guest;
+pub use patience::Patience;
 pub use plan::{Place, Plan, Term};
-pub use service::{Conversation, Service};
+pub use service::{Conversation, Parts, Service};
 use signals::Signals;
+pub use surroundings::{Surroundings, SurroundingsError};
 
 /// Why the server could not start. Nothing listens then.
 #[derive(Debug)]
 pub enum StartError {
     /// An address cannot be had.
     Address(SocketAddr, io::Error),
+    /// A socket that was passed cannot be used.
+    Passed(&'static str, io::Error),
     /// The pool cannot be had.
     Memory(io::Error),
+    /// The secrets cannot be read, or are none.
+    Secrets(PathBuf, io::Error),
     /// Something else that the kernel has to give.
     System(&'static str, io::Error),
     /// The settings contradict each other, which reading them should have found.
@@ -44,7 +64,13 @@ impl fmt::Display for StartError {
             Self::Address(address, error) => {
                 write!(formatter, "cannot listen on {address}: {error}")
             }
+            Self::Passed(service, error) => {
+                write!(formatter, "cannot use the socket that was passed for {service}: {error}")
+            }
             Self::Memory(error) => write!(formatter, "cannot take the pool's memory: {error}"),
+            Self::Secrets(path, error) => {
+                write!(formatter, "cannot take secrets from {}: {error}", path.display())
+            }
             Self::System(what, error) => write!(formatter, "cannot have {what}: {error}"),
             Self::Settings(impossible) => impossible.fmt(formatter),
         }
@@ -59,6 +85,7 @@ pub struct Server<'s> {
     service: Service<'s>,
     smtp: Vec<SocketAddr>,
     http: Vec<SocketAddr>,
+    supervisor: Supervisor,
 }
 
 impl<'s> Server<'s> {
@@ -67,8 +94,24 @@ impl<'s> Server<'s> {
     /// # Errors
     /// What could not be had.
     pub fn start(settings: &'s Settings) -> Result<Self, StartError> {
-        let smtp = bind(&settings.smtp)?;
-        let http = bind(&settings.http)?;
+        Self::start_in(Surroundings::default(), settings)
+    }
+
+    /// The same where whoever started the program may have sockets for it.
+    ///
+    /// # Errors
+    /// What could not be had.
+    pub fn start_in(
+        surroundings: Surroundings,
+        settings: &'s Settings,
+    ) -> Result<Self, StartError> {
+        let gate = Gate {
+            hosts: settings.http_hosts.clone(),
+            read: secrets(&settings.http_read_secret)?,
+            change: secrets(&settings.http_delete_secret)?,
+        };
+        let smtp = bind("smtp", surroundings.smtp, &settings.smtp)?;
+        let http = bind("http", surroundings.http, &settings.http)?;
         let addresses = |bound: &[Bound]| bound.iter().map(Bound::address).collect::<Vec<_>>();
         let (smtp_addresses, http_addresses) = (addresses(&smtp), addresses(&http));
         let capacity = settings.capacity().map_err(StartError::Settings)?;
@@ -76,12 +119,25 @@ impl<'s> Server<'s> {
         memory::settle_heap(Plan::of(settings).heap_bytes(), HEAP_TOP_PAD_BYTES)
             .map_err(|error| StartError::System("the heap's memory", io::Error::other(error)))?;
         let seed = random_seed().map_err(|error| StartError::System("random bytes", error))?;
-        let store = Store::new(capacity, seed).map_err(StartError::Memory)?;
-        let responses = Responses::new(settings.message_bytes_max);
-        let smtp_address = smtp_addresses.first().map(SocketAddr::to_string).unwrap_or_default();
-        let service = Service::new(settings, store, responses, smtp.len(), smtp_address).map_err(
-            |error| StartError::System("the histograms", io::Error::other(error.to_string())),
-        )?;
+        let parts = Parts {
+            store: Store::new(capacity, seed).map_err(StartError::Memory)?,
+            guard: Guard::with_sizes(
+                guard::Sizes::for_memory(settings.memory_bytes),
+                settings.rules,
+                settings.trusted.clone(),
+                // What is no list of words was refused when it was read.
+                Words::parse(&settings.words).unwrap_or_default(),
+                // Of its own: who finds out one hash's key has not found the other's.
+                random_seed().map_err(|error| StartError::System("random bytes", error))?,
+            ),
+            gate,
+            responses: Responses::new(settings.message_bytes_max),
+            smtp_listeners: smtp.len(),
+            smtp_address: smtp_addresses.first().map(SocketAddr::to_string).unwrap_or_default(),
+        };
+        let service = Service::new(settings, parts).map_err(|error| {
+            StartError::System("the histograms", io::Error::other(error.to_string()))
+        })?;
         let mut reactor =
             Reactor::new(Clock::start(), Sizes::for_connections(settings.connections_max))
                 .map_err(|error| StartError::System("the reactor's memory", error))?;
@@ -90,7 +146,8 @@ impl<'s> Server<'s> {
             let address = bound.address();
             reactor.listen(bound).map_err(|error| StartError::Address(address, error))?;
         }
-        Ok(Self { reactor, service, smtp: smtp_addresses, http: http_addresses })
+        let supervisor = surroundings.supervisor;
+        Ok(Self { reactor, service, smtp: smtp_addresses, http: http_addresses, supervisor })
     }
 
     /// Where mail is taken, with the real ports.
@@ -141,9 +198,11 @@ impl<'s> Server<'s> {
         }
         out.flush()?;
         drop(out);
+        self.supervisor.ready();
         while !self.reactor.is_drained() {
             let turn = self.reactor.turn(&mut self.service)?;
             if turn.is_ready(SIGNALS) && signals.any() {
+                self.supervisor.stopping();
                 self.service.drain();
                 self.reactor.drain(&mut self.service);
             }
@@ -155,9 +214,32 @@ impl<'s> Server<'s> {
 /// The number of the signals among the reactor's foreign sources.
 const SIGNALS: u8 = 0;
 
-fn bind(addresses: &[SocketAddr]) -> Result<Vec<Bound>, StartError> {
+/// The sockets that were passed for a service; if none were, sockets at its addresses.
+fn bind(
+    service: &'static str,
+    passed: Vec<OwnedFd>,
+    addresses: &[SocketAddr],
+) -> Result<Vec<Bound>, StartError> {
+    if !passed.is_empty() {
+        let inherit = |socket| Bound::inherited(socket).map_err(|e| StartError::Passed(service, e));
+        return passed.into_iter().map(inherit).collect();
+    }
     let bind = |&address| Bound::new(address).map_err(|error| StartError::Address(address, error));
     addresses.iter().map(bind).collect()
+}
+
+fn secrets(file: &SecretFile) -> Result<Secrets, StartError> {
+    let Some(path) = file.path() else { return Ok(Secrets::default()) };
+    let read = || -> io::Result<Secrets> {
+        let mut text = String::new();
+        let most = HTTP_SECRETS_FILE_BYTES_MAX;
+        File::open(path)?.take(most as u64 + 1).read_to_string(&mut text)?;
+        if text.len() > most {
+            return Err(io::Error::other(format!("{most} bytes are the most")));
+        }
+        text.parse().map_err(|error: SecretsError| io::Error::other(error))
+    };
+    read().map_err(|error| StartError::Secrets(path.to_owned(), error))
 }
 
 fn random_seed() -> io::Result<u128> {

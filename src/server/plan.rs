@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::service::Service;
 use crate::config::{Settings, Size, rounded};
+use crate::guard::{self, Words};
 use crate::http::Responses;
 use crate::limits::{
     ARENA_BYTES, HTTP_CONNECTIONS_MAX, HTTP_RESPONSE_SMALL_BYTES, HTTP_SCRATCH_MESSAGES,
@@ -53,6 +54,7 @@ impl Plan {
     pub fn of(settings: &Settings) -> Self {
         let mut terms = store(settings);
         terms.extend(reactor(settings));
+        terms.extend(guard(settings));
         terms.extend([http_responses(settings), http_scratch(settings), histograms(), program()]);
         Self { terms }
     }
@@ -136,6 +138,21 @@ fn reactor(settings: &Settings) -> Vec<Term> {
     let place = |name| if name == "spill" { Place::Mapping } else { Place::Heap };
     let term = |(name, bytes)| Term { name, place: place(name), bytes, counted: counted(name) };
     Reactor::<Service<'_>>::memory_terms(Sizes::for_connections(connections)).map(term).into()
+}
+
+/// The guard's own terms, and the words that it looks for.
+fn guard(settings: &Settings) -> Vec<Term> {
+    let sizes = guard::Sizes::for_memory(settings.memory_bytes);
+    let term = |(name, bytes), counted| Term { name, place: Place::Heap, bytes, counted };
+    let mut terms: Vec<_> =
+        sizes.memory_terms().into_iter().map(|named| term(named, String::new())).collect();
+    // What is no list of words was refused when it was read.
+    let words = Words::parse(&settings.words).unwrap_or_default();
+    if !words.is_empty() {
+        let counted = format!("{} words of --words-file", words.len());
+        terms.push(term(("guard: words", words.memory_bytes()), counted));
+    }
+    terms
 }
 
 fn http_responses(settings: &Settings) -> Term {

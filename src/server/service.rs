@@ -5,26 +5,33 @@ use std::net::{IpAddr, SocketAddr};
 
 use hdrhistogram::CreationError;
 
+use super::guest::Guest;
 use super::mail::MailRoom;
+use super::patience::{Patience, Stage};
+use super::standing;
 use crate::clock::Now;
 use crate::config::Settings;
-use crate::http::{Desk, Exchange, Responses, Scratch};
+use crate::guard::pressure::Pressure;
+use crate::guard::{Guard, Load, Offence, Rule, Verdict, tarpit};
+use crate::http::{Desk, Exchange, Gate, Responses, Scratch};
 use crate::limits::{
-    HTTP_ANSWER_WORK_BYTES, HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_RESERVED, HTTP_IDLE_MS,
-    HTTP_STALL_MS, HTTP_WORK_BYTES_PER_TURN, PROTOCOL_TICK_MS, SMTP_IDLE_MS, SWEEP_MS,
+    BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX,
+    HTTP_CONNECTIONS_RESERVED, MAKE_WAY_SILENT_MS, PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS,
+    SWEEP_MS,
 };
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
 use crate::output::Output;
 use crate::phases::Phases;
 use crate::progress::{Progress, Then};
-use crate::smtp::reply::Goodbye;
+use crate::smtp::reply::{self, Goodbye};
 use crate::smtp::session::{self, Session};
 use crate::store::{Draft, Naming, Store};
 
 /// Everything that connections share. `'s` is how long the settings live.
 pub struct Service<'s> {
     pub(super) store: Store,
+    pub(super) guard: Guard,
     pub(super) metrics: Metrics,
     pub(super) phases: Phases,
     pub(super) naming: Naming,
@@ -37,24 +44,56 @@ pub struct Service<'s> {
     pub(super) smtp_connections_max: u64,
     /// Where mail is taken, for the pages to tell.
     pub(super) smtp_address: String,
+    /// Who may ask for what over HTTP.
+    pub(super) gate: Gate,
     pub(super) scratch: Scratch,
     pub(super) responses: Responses,
-    /// What answers may still cost in this turn, counted in bytes of mail read.
-    pub(super) http_work_left: usize,
+    /// How many readers may still be answered in this turn.
+    pub(super) http_answers_left: u32,
+    pub(super) pressure: Pressure,
+    /// Pressure has risen since the reactor last asked.
+    pub(super) deadlines_came_nearer: bool,
     pub(super) draining: bool,
 }
 
+/// What a [`Service`] is made of, beside the settings that all of it was made for.
+pub struct Parts {
+    /// Where mail is kept.
+    pub store: Store,
+    /// Who is listened to.
+    pub guard: Guard,
+    /// Who may ask for what over HTTP.
+    pub gate: Gate,
+    /// Memory for responses.
+    pub responses: Responses,
+    /// Listeners below this number take mail; those from it on show it.
+    pub smtp_listeners: usize,
+    /// Where mail is taken, for the pages to tell.
+    pub smtp_address: String,
+}
+
 /// What is remembered of one connection.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "its slot has room for the largest; a box would be taken from the heap at accept"
+)]
 pub enum Conversation {
     /// It brings mail.
     Smtp {
         /// How far it is.
         session: Session<Draft>,
-        /// Where it came from.
-        source: IpAddr,
+        /// Who it is.
+        guest: Guest,
     },
     /// It reads mail.
-    Http(Exchange),
+    Http {
+        /// How far it is.
+        exchange: Exchange,
+        /// Where it came from.
+        source: IpAddr,
+        /// How long it may take for what it is at.
+        patience: Patience,
+    },
 }
 
 impl Protocol for Service<'_> {
@@ -64,22 +103,11 @@ impl Protocol for Service<'_> {
         &mut self,
         listener: ListenerId,
         peer: SocketAddr,
-        _now: Now,
+        now: Now,
         output: &mut Output,
     ) -> Admission<Conversation> {
         if listener.0 < self.smtp_listeners {
-            if self.metrics.smtp_connections_open >= self.smtp_connections_max {
-                self.metrics.smtp_connections_refused += 1;
-                // A fresh output has room for it.
-                let _ = Goodbye::TooManyConnections.write(self.session.hostname(), output);
-                return Admission::Refuse;
-            }
-            let session = Session::new();
-            session.greeting(&self.session, output);
-            self.phases.banner_said();
-            self.metrics.smtp_connections += 1;
-            self.metrics.smtp_connections_open += 1;
-            return Admission::Accept(Conversation::Smtp { session, source: peer.ip() });
+            return self.admit(peer.ip(), now, output);
         }
         if self.metrics.http_connections_open >= HTTP_CONNECTIONS_MAX {
             self.metrics.http_connections_refused += 1;
@@ -87,7 +115,11 @@ impl Protocol for Service<'_> {
         }
         self.metrics.http_connections += 1;
         self.metrics.http_connections_open += 1;
-        Admission::Accept(Conversation::Http(Exchange::default()))
+        Admission::Accept(Conversation::Http {
+            exchange: Exchange::default(),
+            source: peer.ip(),
+            patience: Patience::new(Stage::Idle, now.monotonic_ms),
+        })
     }
 
     fn received(
@@ -98,76 +130,171 @@ impl Protocol for Service<'_> {
         output: &mut Output,
     ) -> Progress {
         match connection {
-            Conversation::Smtp { session, source } => {
-                let (settings, draining) = (self.session, self.draining);
-                let mut world = self.mail_room(*source, now);
+            Conversation::Smtp { session, guest } => {
+                let faults_max = self.pressure_on(guest).faults_max(FAULTS_MAX);
+                let settings = self.session.with_faults_max(faults_max);
+                let draining = self.draining;
+                let mut world = self.mail_room(guest, now);
                 let progress = session.receive(&settings, input, &mut world, output);
+                let within_message = session.is_within_message();
+                world.guest.got_on(within_message, progress.consumed, now.monotonic_ms);
+                if world.guest.banned && progress.then != Then::Close {
+                    session.dismiss(Goodbye::Banned, &settings, &mut world, output);
+                    return Progress { then: Then::Close, ..progress };
+                }
+                if guest.is_slowed() && !output.is_empty() && !draining {
+                    let delay_ms = tarpit::delay_ms(self.load());
+                    guest.hold(now.monotonic_ms + delay_ms);
+                    self.metrics.replies_held += u64::from(delay_ms > 0);
+                }
                 if draining && progress.then == Then::Continue && session.is_idle() {
+                    let mut world = self.mail_room(guest, now);
                     session.dismiss(Goodbye::ShuttingDown, &settings, &mut world, output);
                     return Progress { then: Then::Close, ..progress };
                 }
                 progress
             }
-            Conversation::Http(exchange) => self.answer(exchange, input, now),
+            Conversation::Http { exchange, source, patience } => {
+                let progress = self.answer(exchange, *source, input, now);
+                match progress {
+                    Progress { then: Then::Yield, consumed: 0 } => {}
+                    // Within a request, which it may have been asked to go on with.
+                    Progress { consumed: 0, .. } => {
+                        patience.enter(Stage::Request, now.monotonic_ms);
+                    }
+                    _ => patience.begin(Stage::Response, now.monotonic_ms),
+                }
+                progress
+            }
         }
     }
 
     fn deadline_ms(&self, connection: &Conversation, moved_ms: u64) -> u64 {
         match connection {
-            Conversation::Smtp { .. } => moved_ms + SMTP_IDLE_MS,
-            Conversation::Http(exchange) if exchange.is_idle() => moved_ms + HTTP_IDLE_MS,
-            // What is owed is held in memory that others wait for.
-            Conversation::Http(_) => moved_ms + HTTP_STALL_MS,
+            Conversation::Smtp { guest, .. } => {
+                guest.patience.deadline_ms(moved_ms, self.pressure_on(guest))
+            }
+            Conversation::Http { exchange, patience, .. } => {
+                let mut patience = *patience;
+                if exchange.is_idle() && patience.stage() == Stage::Response {
+                    patience.begin(Stage::Idle, moved_ms);
+                }
+                patience.deadline_ms(moved_ms, self.pressure)
+            }
         }
     }
 
     fn expired(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) -> Then {
-        if let Conversation::Smtp { session, source } = connection {
+        if let Conversation::Smtp { session, guest } = connection {
             let goodbye = if self.draining { Goodbye::ShuttingDown } else { Goodbye::TimedOut };
             self.metrics.smtp_timeouts += u64::from(!self.draining);
-            let settings = self.session;
-            session.dismiss(goodbye, &settings, &mut self.mail_room(*source, now), output);
+            let (settings, draining) = (self.session, self.draining);
+            let mut world = self.mail_room(guest, now);
+            if !draining {
+                world.offended(Offence::Unfinished);
+            }
+            session.dismiss(goodbye, &settings, &mut world, output);
         }
         Then::Close
     }
 
     fn disconnected(&mut self, connection: Conversation, now: Now) {
         match connection {
-            Conversation::Smtp { mut session, source } => {
-                session.closed(&mut self.mail_room(source, now));
+            Conversation::Smtp { mut session, mut guest } => {
+                let draining = self.draining;
+                let mut world = self.mail_room(&mut guest, now);
+                if !session.is_idle() && !draining {
+                    world.offended(Offence::Unfinished);
+                }
+                session.closed(&mut world);
+                self.guard.disconnected(guest.peer);
                 self.metrics.smtp_connections_open -= 1;
             }
-            Conversation::Http(_) => self.metrics.http_connections_open -= 1,
+            Conversation::Http { .. } => self.metrics.http_connections_open -= 1,
         }
     }
 
     fn held_output<'a>(&'a self, connection: &'a Conversation) -> &'a [u8] {
         match connection {
             Conversation::Smtp { .. } => &[],
-            Conversation::Http(exchange) => exchange.pending(),
+            Conversation::Http { exchange, .. } => exchange.pending(),
         }
     }
 
     fn held_output_sent(&mut self, connection: &mut Conversation, bytes: usize) {
-        if let Conversation::Http(exchange) = connection {
+        if let Conversation::Http { exchange, patience, .. } = connection {
+            patience.moved(bytes);
             exchange.sent(bytes);
         }
     }
 
     fn draining(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) -> Then {
         match connection {
-            Conversation::Smtp { session, source } if session.is_idle() => {
+            Conversation::Smtp { session, guest } if session.is_idle() => {
                 let (goodbye, settings) = (Goodbye::ShuttingDown, self.session);
-                session.dismiss(goodbye, &settings, &mut self.mail_room(*source, now), output);
+                session.dismiss(goodbye, &settings, &mut self.mail_room(guest, now), output);
                 Then::Close
             }
-            Conversation::Http(exchange) if exchange.is_idle() => Then::Close,
+            Conversation::Http { exchange, .. } if exchange.is_idle() => Then::Close,
             _ => Then::Continue,
         }
     }
 
+    fn held_until_ms(&self, connection: &Conversation) -> u64 {
+        match connection {
+            Conversation::Smtp { guest, .. } => guest.held_until_ms(),
+            Conversation::Http { .. } => 0,
+        }
+    }
+
+    fn hold_ended(&mut self, connection: &mut Conversation, spoke: bool, now: Now) -> Then {
+        let Conversation::Smtp { guest, .. } = connection else { return Then::Continue };
+        if guest.hold_ended() && spoke {
+            self.metrics.early_talkers += 1;
+            self.mail_room(guest, now).offended(Offence::EarlyTalk);
+        }
+        if guest.banned { Then::Close } else { Then::Continue }
+    }
+
+    fn wants_way(&self) -> bool {
+        // Who is silent holds no draft: where only those are scarce, nothing would be won.
+        self.pressure.closes_idle() && self.load().reaches(PRESSURE_CRITICAL_PERCENT[0])
+    }
+
+    fn may_make_way(&self, connection: &Conversation, moved_ms: u64, now: Now) -> bool {
+        match connection {
+            Conversation::Smtp { session, guest } => {
+                self.pressure_on(guest).closes_idle()
+                    && session.is_idle()
+                    && moved_ms.saturating_add(MAKE_WAY_SILENT_MS) <= now.monotonic_ms
+            }
+            Conversation::Http { .. } => false,
+        }
+    }
+
+    fn makes_way(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) {
+        let Conversation::Smtp { session, guest } = connection else { return };
+        self.metrics.smtp_made_way += 1;
+        let (goodbye, settings) = (Goodbye::TooManyConnections, self.session);
+        session.dismiss(goodbye, &settings, &mut self.mail_room(guest, now), output);
+    }
+
+    fn deadlines_came_nearer(&mut self) -> bool {
+        std::mem::take(&mut self.deadlines_came_nearer)
+    }
+
     fn turn_begins(&mut self) {
-        self.http_work_left = HTTP_WORK_BYTES_PER_TURN;
+        self.http_answers_left = HTTP_ANSWERS_PER_TURN;
+    }
+
+    fn has_time(&self, connection: &Conversation) -> bool {
+        match connection {
+            Conversation::Smtp { .. } => true,
+            // What is owed has been made, and only has to be sent.
+            Conversation::Http { exchange, .. } => {
+                self.http_answers_left > 0 || !exchange.is_idle()
+            }
+        }
     }
 
     fn is_timed(&self) -> bool {
@@ -183,6 +310,7 @@ impl Protocol for Service<'_> {
     }
 
     fn tick(&mut self, now: Now) {
+        self.feel_pressure();
         // All mailboxes within SWEEP_MS, a few each time.
         let ticks = u32::try_from(SWEEP_MS / PROTOCOL_TICK_MS).unwrap_or(1);
         self.store.sweep(now, self.mailboxes_max.div_ceil(ticks));
@@ -190,22 +318,16 @@ impl Protocol for Service<'_> {
 }
 
 impl<'s> Service<'s> {
-    /// What connections share, over a store and memory for responses that were made for the same
-    /// settings. Listeners below the number `smtp_listeners` take mail, and `smtp_address` is where, for
-    /// the pages to tell.
+    /// What connections share.
     ///
     /// # Errors
     /// The bounds of the histograms make no sense.
-    pub fn new(
-        settings: &'s Settings,
-        store: Store,
-        responses: Responses,
-        smtp_listeners: usize,
-        smtp_address: String,
-    ) -> Result<Self, CreationError> {
+    pub fn new(settings: &'s Settings, parts: Parts) -> Result<Self, CreationError> {
+        let Parts { store, guard, gate, responses, smtp_listeners, smtp_address } = parts;
         let connections_max = u64::from(settings.connections_max);
         Ok(Self {
             store,
+            guard,
             metrics: Metrics::default(),
             phases: Phases::new()?,
             naming: settings.naming,
@@ -219,9 +341,12 @@ impl<'s> Service<'s> {
             smtp_connections_max: connections_max
                 - HTTP_CONNECTIONS_RESERVED.min(connections_max / 8),
             smtp_address,
+            gate,
             scratch: Scratch::new(settings.message_bytes_max),
             responses,
-            http_work_left: 0,
+            http_answers_left: 0,
+            pressure: Pressure::Calm,
+            deadlines_came_nearer: false,
             draining: false,
         })
     }
@@ -245,32 +370,109 @@ impl<'s> Service<'s> {
 }
 
 impl Service<'_> {
-    fn answer(&mut self, exchange: &mut Exchange, input: &[u8], now: Now) -> Progress {
-        if self.http_work_left == 0 {
+    /// One who brings mail is let in, or told why not.
+    fn admit(&mut self, source: IpAddr, now: Now, output: &mut Output) -> Admission<Conversation> {
+        // A fresh output has room for whatever is said.
+        let (peer, verdict) = self.guard.connected(source, now);
+        if let Verdict::Refuse(finding) = verdict {
+            let for_long = !matches!(finding.rule, Rule::ConnectionsAtOnce | Rule::Connections);
+            let (hostname, why) = (self.session.hostname(), finding.rule.reason());
+            let _ = reply::turned_away(for_long, hostname, why, output);
+            return Admission::Refuse;
+        }
+        if self.metrics.smtp_connections_open >= self.smtp_connections_max {
+            self.guard.disconnected(peer);
+            self.metrics.smtp_connections_refused += 1;
+            let _ = Goodbye::TooManyConnections.write(self.session.hostname(), output);
+            return Admission::Refuse;
+        }
+        let session = Session::new();
+        session.greeting(&self.session, output);
+        self.phases.banner_said();
+        self.metrics.smtp_connections += 1;
+        self.metrics.smtp_connections_open += 1;
+        self.feel_pressure();
+        let mut guest = Guest::new(source, peer, verdict, now.monotonic_ms);
+        if let Some(delay_ms) = self.banner_delay_ms(&guest) {
+            guest.hold_banner(now.monotonic_ms + delay_ms);
+        }
+        Admission::Accept(Conversation::Smtp { session, guest })
+    }
+
+    /// How long a banner is held back: for those who are slowed down, and a moment for all who are
+    /// not trusted, to see who speaks before it.
+    fn banner_delay_ms(&self, guest: &Guest) -> Option<u64> {
+        if guest.peer.is_exempt() {
+            return None;
+        }
+        let delay_ms = tarpit::delay_ms(self.load());
+        if guest.is_slowed() {
+            return Some(delay_ms);
+        }
+        let watches = self.guard.rules().of(Rule::Offences).is_some();
+        watches.then_some(delay_ms.min(BANNER_HOLD_MS))
+    }
+
+    /// How hard pressed the server is, as far as this guest has to feel it: whoever is trusted is
+    /// waited for as ever.
+    fn pressure_on(&self, guest: &Guest) -> Pressure {
+        if guest.peer.is_exempt() { Pressure::Calm } else { self.pressure }
+    }
+
+    /// Looks at what is left, and asks of clients accordingly.
+    fn feel_pressure(&mut self) {
+        let (used, most) = self.store.draft_arenas();
+        let drafts = Load { used: used.into(), most: most.into() };
+        let before = self.pressure;
+        self.pressure = before.next(self.load(), drafts);
+        if self.pressure != before {
+            self.deadlines_came_nearer |= self.pressure > before;
+            self.metrics.pressure = self.pressure as u64;
+        }
+    }
+
+    /// The share of sessions that are open.
+    fn load(&self) -> Load {
+        Load { used: self.metrics.smtp_connections_open, most: self.smtp_connections_max }
+    }
+
+    fn answer(
+        &mut self,
+        exchange: &mut Exchange,
+        source: IpAddr,
+        input: &[u8],
+        now: Now,
+    ) -> Progress {
+        // Its last response has just left.
+        if self.http_answers_left == 0 {
             return Progress { consumed: 0, then: Then::Yield };
         }
-        let metrics = self.metrics;
+        let (metrics, guard) = (self.metrics, &self.guard);
         let mut desk = Desk {
             store: &mut self.store,
             naming: self.naming,
+            gate: &self.gate,
             hostname: self.session.hostname(),
             smtp: &self.smtp_address,
             ready: !self.draining,
-            samples: &|store| [metrics.samples(), store.figures().samples()].concat(),
+            samples: &|store| {
+                let guarded = guard.figures().samples(guard.standing_bans(now));
+                [metrics.samples(), store.figures().samples(), guarded].concat()
+            },
+            standing: &|| standing::of(guard, source, now),
             phases: &self.phases,
             scratch: &mut self.scratch,
             responses: &self.responses,
         };
         let progress = exchange.receive(input, &mut desk, now);
         if progress.consumed > 0 {
-            let work = HTTP_ANSWER_WORK_BYTES + self.scratch.take_read_bytes();
-            self.http_work_left = self.http_work_left.saturating_sub(work);
+            self.http_answers_left -= 1;
         }
         progress
     }
 
-    fn mail_room(&mut self, source: IpAddr, now: Now) -> MailRoom<'_> {
-        let Self { store, metrics, phases, naming, .. } = self;
-        MailRoom { store, metrics, phases, naming: *naming, source, now }
+    fn mail_room<'a>(&'a mut self, guest: &'a mut Guest, now: Now) -> MailRoom<'a> {
+        let Self { store, guard, metrics, phases, naming, .. } = self;
+        MailRoom { store, guard, metrics, phases, guest, naming: *naming, now }
     }
 }

@@ -92,6 +92,11 @@ pub enum Refusal {
     NameNotAllowed,
     /// Every recipient was refused, so there is nobody to take a message for.
     NoRecipients,
+    /// A message that the server does not want, for a reason that it has the whole reply for.
+    Unwanted(&'static [u8]),
+    /// A message that the server does not want and does not say so about: it is acknowledged, and
+    /// nothing is kept. The reply does not claim that it is stored.
+    Discarded,
 }
 
 impl Refusal {
@@ -104,6 +109,8 @@ impl Refusal {
             Self::MessageTooLarge => b"552 5.3.4 Message too large\r\n",
             Self::NameNotAllowed => b"553 5.1.3 Mailbox name not allowed\r\n",
             Self::NoRecipients => b"554 5.5.1 No valid recipients\r\n",
+            Self::Unwanted(reply) => reply,
+            Self::Discarded => OK,
         }
     }
 }
@@ -119,6 +126,8 @@ pub enum Goodbye {
     TooManyFaults,
     /// There are as many sessions as there may be.
     TooManyConnections,
+    /// Its source is banned since a moment ago.
+    Banned,
 }
 
 impl Goodbye {
@@ -132,6 +141,7 @@ impl Goodbye {
             Self::TimedOut => (b"421 4.4.2 ", b" Timed out\r\n"),
             Self::TooManyConnections => (b"421 4.3.2 ", b" Too many connections\r\n"),
             Self::TooManyFaults => (b"421 4.7.0 ", b" Too many errors\r\n"),
+            Self::Banned => (b"421 4.7.0 ", b" Too many errors from your network\r\n"),
         };
         whole(output, |output| {
             output.push(code)?;
@@ -139,6 +149,26 @@ impl Goodbye {
             output.push(why)
         })
     }
+}
+
+/// Appends what a connection gets that is not wanted, instead of a greeting (RFC 5321 section
+/// 3.1): 554 if it had better not come back soon, 421 if it may.
+///
+/// # Errors
+/// [`Full`] when it does not fit; then nothing was appended.
+pub fn turned_away(
+    for_long: bool,
+    hostname: &str,
+    why: &str,
+    output: &mut Output,
+) -> Result<(), Full> {
+    whole(output, |output| {
+        output.push(if for_long { b"554 5.7.1 " } else { b"421 4.7.0 " })?;
+        output.push(hostname.as_bytes())?;
+        output.push(b" ")?;
+        output.push(why.as_bytes())?;
+        output.push(b"\r\n")
+    })
 }
 
 /// Appends the greeting of a new connection.

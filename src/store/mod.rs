@@ -11,15 +11,14 @@
 //!  reading    what is there                                            reading.rs
 //!  removal    evicted, expired, deleted, and counted                   removal.rs
 //!  recent     the newest messages over all mailboxes                   recent.rs
+//!  id         what names a message                                 id.rs
 //!  name       which mailbox an address means                           name.rs
 //!  capacity   from what is asked for to a number of arenas             capacity.rs
 //!  figures    what it holds and has done, for metrics                  figures.rs
 //!  invariants what is always so, for tests to ask                      invariants.rs
 //! ```
 
-use std::fmt;
 use std::io;
-use std::str::FromStr;
 
 use bytemuck::{Pod, Zeroable};
 
@@ -30,6 +29,7 @@ mod commit;
 mod directory;
 mod draft;
 mod figures;
+mod id;
 mod invariants;
 mod name;
 pub mod pool;
@@ -47,6 +47,7 @@ pub use directory::BareDirectory;
 pub use directory::{Lost, SLOT_BYTES};
 pub use draft::Draft;
 pub use figures::Figures;
+pub use id::{MessageId, NotAnId};
 pub use name::{MailboxName, Naming};
 pub use reading::{Mailbox, Message, Missing};
 pub use record::{Client, Envelope, Protocol};
@@ -60,43 +61,6 @@ type StorePool = pool::Pool<ARENA_BYTES>;
 /// Memory for putting envelopes together.
 const SCRATCH_BYTES: usize =
     DRAFT_ENVELOPE_BYTES_MAX + ENVELOPE_BYTES_MAX + RECIPIENTS_MAX * size_of::<u32>();
-
-/// What names one copy of a message for as long as the server runs: the mailbox's slot, which
-/// mailbox it was in that slot, and the message's number there. Whoever holds the id of a message
-/// that is gone is told so, and never shown another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MessageId {
-    slot: u32,
-    generation: u32,
-    sequence: u64,
-}
-
-impl fmt::Display for MessageId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:x}-{:x}-{:x}", self.sequence, self.slot, self.generation)
-    }
-}
-
-/// The text is not one that a [`MessageId`] shows itself as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAnId;
-
-impl FromStr for MessageId {
-    type Err = NotAnId;
-
-    fn from_str(text: &str) -> Result<Self, NotAnId> {
-        let mut parts = text.split('-');
-        let mut part = || u64::from_str_radix(parts.next()?, 16).ok();
-        let id = (|| {
-            let sequence = part()?;
-            let slot = u32::try_from(part()?).ok()?;
-            let generation = u32::try_from(part()?).ok()?;
-            Some(Self { slot, generation, sequence })
-        })();
-        // One spelling for each id: no plus signs, capitals or leading zeros.
-        id.filter(|id| id.to_string() == text).ok_or(NotAnId)
-    }
-}
 
 /// Why the store did not take something. It is as if it had never been offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +143,12 @@ impl Store {
         Figures { arenas_free: self.pool.free_arenas(), ..self.figures }
     }
 
+    /// How many arenas drafts own, and how many they may.
+    #[must_use]
+    pub fn draft_arenas(&self) -> (u32, u32) {
+        (self.figures.arenas_drafts, self.capacity.draft_arenas_max)
+    }
+
     fn slot(&self, index: u32) -> &Slot {
         &slots(&self.pool)[index as usize]
     }
@@ -195,21 +165,4 @@ fn slots(pool: &StorePool) -> &[Slot] {
 
 fn slots_mut(pool: &mut StorePool) -> &mut [Slot] {
     bytemuck::cast_slice_mut(&mut pool.front_mut()[SUPERBLOCK_BYTES..])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_has_one_spelling() {
-        let id = MessageId { slot: 0x12, generation: 0xabc, sequence: 7 };
-        assert_eq!(id.to_string(), "7-12-abc");
-        assert_eq!("7-12-abc".parse(), Ok(id));
-        for other in
-            ["", "7", "7-12", "7-12-ABC", "07-12-abc", "+7-12-abc", "7-12-abc-1", "7-12-1ffffffff"]
-        {
-            assert_eq!(other.parse::<MessageId>(), Err(NotAnId), "{other}");
-        }
-    }
 }

@@ -19,6 +19,9 @@ use std::ops::Range;
 use bytemuck::{Pod, Zeroable};
 use memmap2::{MmapMut, MmapOptions};
 
+use crate::limits::PAST_CACHES_BYTES_MIN;
+use crate::sys::stream::copy_past_caches;
+
 const LINK_BYTES: usize = size_of::<u32>();
 
 /// The end of every chain.
@@ -192,6 +195,7 @@ impl<const ARENA_BYTES: usize> Pool<ARENA_BYTES> {
         if Self::arenas_for(chain, bytes.len()) > self.free {
             return Err(Exhausted);
         }
+        let is_long = bytes.len() >= PAST_CACHES_BYTES_MIN;
         while !bytes.is_empty() {
             if chain.is_empty() || chain.tail_offset as usize == ARENA_BYTES {
                 self.lengthen(chain);
@@ -199,7 +203,12 @@ impl<const ARENA_BYTES: usize> Pool<ARENA_BYTES> {
             let offset = chain.tail_offset as usize;
             let (now, later) = bytes.split_at(bytes.len().min(ARENA_BYTES - offset));
             let start = self.arena_start(chain.tail) + offset;
-            self.map[start..start + now.len()].copy_from_slice(now);
+            let into = &mut self.map[start..start + now.len()];
+            if is_long {
+                copy_past_caches(into, now);
+            } else {
+                into.copy_from_slice(now);
+            }
             chain.tail_offset += now.len() as u32;
             bytes = later;
         }
@@ -474,5 +483,25 @@ mod tests {
         let mut later = [0; 2];
         pool.read(end, &mut later);
         assert_eq!(later, [2, 3]);
+    }
+
+    /// The law above is about pieces that are copied plainly; so many bytes are not.
+    #[test]
+    fn long_pieces_are_held_too_wherever_they_begin() {
+        let mut pool = Pool::<1024>::new(3, 32).unwrap();
+        for start in [0, 1, 63, 64, 1000, 1024] {
+            let mut chain = Chain::EMPTY;
+            let mut model = vec![0xaa; start];
+            pool.append(&mut chain, &model).unwrap();
+            for length in [PAST_CACHES_BYTES_MIN, 2 * PAST_CACHES_BYTES_MIN + 17] {
+                let piece: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+                pool.append(&mut chain, &piece).unwrap();
+                model.extend(&piece);
+            }
+            let held: Vec<u8> =
+                pool.slices(chain.start(), model.len()).flatten().copied().collect();
+            assert_eq!(held, model);
+            pool.free(chain);
+        }
     }
 }

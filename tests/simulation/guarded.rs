@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use mailfly::clock::Now;
-use mailfly::guard::{Guard, Network, Networks, Offence, Peer, Rule, Rules, Verdict, Words};
+use mailfly::guard::{Guard, Network, Networks, Offence, Peer, Rule, Rules, Sizes, Verdict, Words};
 use mailfly::limits::{GUARD_BAN_MS_MAX, GUARD_WINDOW_MS_MAX};
 
 use crate::mail::Mail;
@@ -44,7 +44,7 @@ impl Guarded {
         // One set of each, which a dozen sources and their mail can fill.
         let sets = random.pick(&[[1, 1, 1], [2, 4, 2], [8, 8, 8]]);
         let seed = u128::from(random.next());
-        let guard = Guard::with_sets(sets, rules, trusted_networks, words, seed);
+        let guard = Guard::with_sizes(Sizes::of_sets(sets), rules, trusted_networks, words, seed);
         let (banned, open) = (BTreeMap::new(), BTreeMap::new());
         Self { guard, rules, trusted, banned, open, refused: 0, bans: 0 }
     }

@@ -125,6 +125,7 @@ fn tell(reports: &[Report], seconds: f64) {
         ("deleted", sum(|report| report.tally.deleted)),
         ("refused: drafts full", sum(|report| report.tally.drafts_full)),
         ("refused at the door", sum(|report| report.refused_at_the_door)),
+        ("visits put off", sum(|report| report.put_off)),
     ];
     let mut text = format!(
         "{} seeds in {seconds:.1} s, {:.0} a second; {:.1} h simulated, {faster:.0} x real time\n",

@@ -92,6 +92,11 @@ impl Wire {
         self.is_reset || self.room() > 0
     }
 
+    /// Whether something is there that the server has not read, and no end behind it.
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.arrived_bytes > 0 && !self.end_arrived && !self.is_reset
+    }
+
     /// What has arrived, at most so much of it, goes behind what `into` holds.
     pub(crate) fn receive(&mut self, into: &mut Vec<u8>, most: usize) -> Received {
         if self.is_reset {

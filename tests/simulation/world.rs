@@ -1,10 +1,11 @@
 //! One simulation: clients, wires, a clock that jumps, and the server's own `Service` between them,
 //! driven by weighted chance. It does with the protocol what the reactor does with it, plainly:
-//! visits, timers by the same wheel, ticks; without sockets, budgets, spill or lingering.
+//! visits, timers by the same wheel, ticks, replies that are held back, visits that are put off, and
+//! the silent making way; without sockets, budgets, spill or lingering.
 //!
 //! ```text
 //! step     one of: connect, speak, arrive, turn, read, reset, half-close, pass, sleep, jump
-//! turn     visit those that are ready, in any order ─► timers ─► tick
+//! turn     visit those that were put off, then those that are ready, in any order ─► timers ─► tick
 //! after    the model and the store's invariants, and that counts agree
 //! end      nobody is cut off any more: who waits is answered; then all go, and nothing is left
 //! ```
@@ -14,8 +15,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use mailfly::clock::Now;
 use mailfly::config::{Keys, Machine, PolicyKey, Settings, Size, TimeToLive};
-use mailfly::guard::{Offence, Peer};
-use mailfly::http::Responses;
+use mailfly::guard::{Guard, Networks, Offence, Peer, Words};
+use mailfly::http::{Gate, Responses};
 use mailfly::limits::{
     HTTP_HEAD_BYTES_MAX, LINE_BYTES_MAX, OUTPUT_BYTES, PROTOCOL_TICK_MS, READ_BUFFER_BYTES,
     REPLY_BYTES_MAX, SMTP_IDLE_MS, TIMER_TICK_MS, TIMERS_PER_TURN,
@@ -24,7 +25,7 @@ use mailfly::net::timers::{NEVER, Timers};
 use mailfly::net::{Admission, ListenerId, Protocol};
 use mailfly::output::Output;
 use mailfly::progress::{Progress, Then};
-use mailfly::server::{Conversation, Service};
+use mailfly::server::{Conversation, Parts, Service};
 use mailfly::store::Store;
 
 use crate::client::{Client, Style};
@@ -75,6 +76,8 @@ struct Link {
     /// It has to be shown what was kept, without any more having come.
     is_unseen: bool,
     unsent: VecDeque<u8>,
+    /// What is unsent is held back until its timer fires.
+    is_held: bool,
     is_closing: bool,
     told_to_drain: bool,
     moved_ms: u64,
@@ -100,7 +103,17 @@ pub(crate) struct World<'s> {
     output: Output,
     read_bytes_max: usize,
     links: Vec<Option<Link>>,
+    /// Whose visits the service has put off, the first to be served in the next turn.
+    postponed: Vec<usize>,
+    /// How hard pressed the service was at the last look, and when that rose last.
+    pressure: u64,
+    pressed_ms: u64,
     clients_left: usize,
+    /// How many replies were held back, and how many sessions have made way.
+    holds: u64,
+    made_way: u64,
+    /// Visits that were put off.
+    put_off: u64,
     styles: [(usize, Style); 8],
     sizes: Sizes,
     model: Model,
@@ -118,6 +131,7 @@ pub(crate) struct Report {
     pub(crate) steps: u64,
     pub(crate) tally: Tally,
     pub(crate) refused_at_the_door: u64,
+    pub(crate) put_off: u64,
     /// For telling whether two runs were the same.
     pub(crate) fingerprint: u64,
 }
@@ -166,6 +180,14 @@ pub(crate) fn settings(seed: u64) -> Settings {
     }
 }
 
+/// A guard to whom nobody is a stranger.
+fn trusting_all(seed: u64) -> Guard {
+    let all = ["0.0.0.0/0", "::/0"].map(|network| network.parse().expect("a network"));
+    let (rules, all) = (mailfly::guard::Rules::default(), Networks::new(&all).expect("a few"));
+    let sizes = mailfly::guard::Sizes::of_sets([1, 1, 1]);
+    Guard::with_sizes(sizes, rules, all, Words::default(), u128::from(seed))
+}
+
 impl<'s> World<'s> {
     pub(crate) fn new(
         seed: u64,
@@ -181,8 +203,15 @@ impl<'s> World<'s> {
         let store = store.expect("memory");
         let model = Model::new(settings, &store);
         let deeds = Deeds::none(&store);
-        let service =
-            Service::new(settings, store, responses.clone(), 1, "127.0.0.1:25".to_owned());
+        let parts = Parts {
+            store,
+            guard: trusting_all(random.next()),
+            gate: Gate::default(),
+            responses: responses.clone(),
+            smtp_listeners: 1,
+            smtp_address: "127.0.0.1:25".to_owned(),
+        };
+        let service = Service::new(settings, parts);
         let output_bytes = random.pick(&[REPLY_BYTES_MAX, 2 * REPLY_BYTES_MAX, OUTPUT_BYTES]);
         let read_bytes_max =
             random.pick(&[HTTP_HEAD_BYTES_MAX, 2 * HTTP_HEAD_BYTES_MAX, READ_BUFFER_BYTES]);
@@ -212,7 +241,13 @@ impl<'s> World<'s> {
             output: Output::with_capacity(output_bytes),
             read_bytes_max,
             links: (0..connections).map(|_| None).collect(),
+            postponed: vec![],
+            pressure: 0,
+            pressed_ms: 0,
             clients_left: random.between(1, 60),
+            holds: 0,
+            made_way: 0,
+            put_off: 0,
             styles,
             sizes,
             model,
@@ -258,6 +293,7 @@ impl<'s> World<'s> {
             steps: self.steps,
             tally: self.model.tally,
             refused_at_the_door: guarded.map_or(0, |guarded| guarded.refused),
+            put_off: self.put_off,
             fingerprint,
         }
     }
@@ -385,6 +421,7 @@ impl<'s> World<'s> {
         self.service.turn_begins();
         let port = SocketAddr::new(address, 1000);
         let admission = self.service.connected(listener, port, self.now, &mut self.output);
+        self.note_pressure();
         let window_bytes = self.random.pick(&[20, 300, 5_000, 1 << 20]);
         let mut wire = Wire::new(window_bytes);
         let Admission::Accept(conversation) = admission else {
@@ -410,6 +447,7 @@ impl<'s> World<'s> {
             kept: vec![],
             is_unseen: false,
             unsent: VecDeque::new(),
+            is_held: false,
             is_closing: false,
             told_to_drain: false,
             moved_ms: self.now.monotonic_ms,
@@ -417,9 +455,32 @@ impl<'s> World<'s> {
             peer,
         };
         self.said(&mut link);
+        self.hold(&mut link);
         let is_open = self.send(&mut link);
         self.settle(at, link, is_open);
+        if self.service.wants_way() {
+            self.make_way();
+        }
         self.service.turn_ends(1, 1);
+    }
+
+    /// Of those who may be asked to, the one goes that has been silent longest.
+    fn make_way(&mut self) {
+        let may = |link: &Link| {
+            let is_busy = link.is_closing || link.has_work() || link.is_owed(&self.service);
+            !is_busy && self.service.may_make_way(&link.conversation, link.moved_ms, self.now)
+        };
+        let silent = self.links.iter().enumerate().filter_map(|(at, link)| {
+            link.as_ref().filter(|link| may(link)).map(|link| (link.moved_ms, at))
+        });
+        let Some((_, at)) = silent.min() else { return };
+        let Some(mut link) = self.links[at].take() else { return };
+        self.made_way += 1;
+        self.service.makes_way(&mut link.conversation, self.now, &mut self.output);
+        self.said(&mut link);
+        link.is_closing = true;
+        let is_open = self.send(&mut link);
+        self.settle(at, link, is_open);
     }
 
     fn speak(&mut self, which: usize) {
@@ -458,9 +519,21 @@ impl<'s> World<'s> {
         self.random.shuffle(&mut ready);
         let all = self.random.percent(70);
         ready.truncate(if all { ready.len() } else { ready.len().div_ceil(2) });
-        let visited = ready.len();
-        for at in ready {
-            self.visit(at);
+        let before = std::mem::take(&mut self.postponed);
+        ready.retain(|at| !before.contains(at));
+        let mut visited = 0;
+        for (place, at) in before.iter().copied().chain(ready).enumerate() {
+            let Some(link) = self.links[at].as_ref().filter(|link| link.has_work()) else {
+                continue;
+            };
+            if self.service.has_time(&link.conversation) {
+                visited += 1;
+                self.visit(at);
+            } else {
+                assert!(place > 0, "whoever comes first in a turn is served in it");
+                self.put_off += 1;
+                self.postponed.push(at);
+            }
         }
         self.fire();
         self.service.turn_ends(visited, 1);
@@ -481,7 +554,7 @@ impl<'s> World<'s> {
             if !self.send(link) {
                 return false;
             }
-            if link.is_owed(&self.service) {
+            if link.is_held || link.is_owed(&self.service) {
                 return true;
             }
             if link.is_closing {
@@ -538,7 +611,21 @@ impl<'s> World<'s> {
             Then::Yield => link.is_unseen = !link.kept.is_empty(),
             Then::Close => link.is_closing = true,
         }
+        self.hold(link);
         self.check_store();
+    }
+
+    /// Keeps back what has just been said, if the service wants it and there is room for it, which is
+    /// a matter of chance.
+    fn hold(&mut self, link: &mut Link) {
+        let until_ms = self.service.held_until_ms(&link.conversation);
+        if until_ms <= self.now.monotonic_ms || link.unsent.is_empty() || self.random.percent(3) {
+            return;
+        }
+        self.holds += 1;
+        link.is_held = true;
+        // It is shown again what was left, as one who has kept the server waiting.
+        link.is_unseen = !link.kept.is_empty() && !link.is_closing;
     }
 
     /// What is in the output has been said: to the client's own account, to the model's, and on its
@@ -582,6 +669,9 @@ impl<'s> World<'s> {
 
     /// Sends what waits, as far as the window allows; returns whether the peer is still there.
     fn send(&mut self, link: &mut Link) -> bool {
+        if link.is_held {
+            return true;
+        }
         while !link.unsent.is_empty() {
             let Some(sent) = link.wire.send(link.unsent.make_contiguous()) else { return false };
             if sent == 0 {
@@ -607,6 +697,11 @@ impl<'s> World<'s> {
     /// Puts a connection back, or ends it.
     fn settle(&mut self, at: usize, mut link: Link, mut is_open: bool) {
         let key = at as u32;
+        if self.is_draining && link.is_held {
+            // Nobody is kept waiting on purpose any more.
+            link.is_held = false;
+            is_open &= self.send(&mut link);
+        }
         if is_open && self.is_draining && !link.told_to_drain && !link.is_owed(&self.service) {
             link.told_to_drain = true;
             let then = self.service.draining(&mut link.conversation, self.now, &mut self.output);
@@ -618,7 +713,7 @@ impl<'s> World<'s> {
             is_open = false;
         }
         if is_open {
-            let deadline_ms = self.service.deadline_ms(&link.conversation, link.moved_ms);
+            let deadline_ms = link.deadline_ms(&self.service);
             if deadline_ms < self.timers.deadline_ms(key) {
                 self.timers.set(key, deadline_ms);
             }
@@ -643,6 +738,10 @@ impl<'s> World<'s> {
         if self.tick_at_ms <= now_ms {
             self.tick_at_ms = now_ms + PROTOCOL_TICK_MS;
             self.service.tick(self.now);
+            self.note_pressure();
+            if self.service.deadlines_came_nearer() {
+                self.rearm();
+            }
         }
         // Few at a time; but nobody's deadline may pass unseen for good.
         let mut moves = self.random.pick(&[2, TIMERS_PER_TURN, TIMERS_PER_TURN]);
@@ -651,18 +750,46 @@ impl<'s> World<'s> {
         }
         if moves > 0 {
             for link in self.links.iter().flatten() {
-                let deadline_ms = self.service.deadline_ms(&link.conversation, link.moved_ms);
-                // A tick for the wheel's grain, and one before anybody is asked again.
-                assert!(deadline_ms + 2 * TIMER_TICK_MS > now_ms, "nobody sleeps past a deadline");
+                // A tick for the wheel's grain, and one before anybody is asked again. That pressure
+                // has risen is known only with the protocol's next tick.
+                let latest_ms = link
+                    .deadline_ms(&self.service)
+                    .max(self.pressed_ms.saturating_add(PROTOCOL_TICK_MS))
+                    + 2 * TIMER_TICK_MS;
+                assert!(latest_ms > now_ms, "nobody sleeps past a deadline");
+            }
+        }
+    }
+
+    fn note_pressure(&mut self) {
+        let before = std::mem::replace(&mut self.pressure, self.service.metrics().pressure);
+        if self.pressure > before {
+            self.pressed_ms = self.now.monotonic_ms;
+        }
+    }
+
+    /// Asks for all deadlines again, since some are earlier than their timers.
+    fn rearm(&mut self) {
+        for (at, link) in self.links.iter().enumerate() {
+            if let Some(link) = link {
+                let deadline_ms = link.deadline_ms(&self.service);
+                if deadline_ms < self.timers.deadline_ms(at as u32) {
+                    self.timers.set(at as u32, deadline_ms);
+                }
             }
         }
     }
 
     fn expire(&mut self, at: usize) {
         let mut link = self.links[at].take().expect("only who is there has a timer");
-        let deadline_ms = self.service.deadline_ms(&link.conversation, link.moved_ms);
+        let has_passed = link.deadline_ms(&self.service) <= self.now.monotonic_ms;
         let mut is_open = true;
-        if deadline_ms <= self.now.monotonic_ms {
+        if has_passed && link.is_held {
+            link.is_held = false;
+            let spoke = link.wire.has_spoken();
+            is_open =
+                self.service.hold_ended(&mut link.conversation, spoke, self.now) != Then::Close;
+        } else if has_passed {
             is_open = false;
             if !link.is_owed(&self.service) {
                 let then = self.service.expired(&mut link.conversation, self.now, &mut self.output);
@@ -691,7 +818,7 @@ impl<'s> World<'s> {
                 if let Some(link) = &mut self.links[at] {
                     is_quiet &= !(link.wire.is_under_way() || link.wire.is_to_be_read());
                     link.wire.arrive(&mut self.random);
-                    is_quiet &= !link.has_work();
+                    is_quiet &= !link.has_work() && !link.is_held;
                 }
                 self.read(at);
             }
@@ -700,7 +827,8 @@ impl<'s> World<'s> {
             if is_quiet {
                 break;
             }
-            self.pass(1);
+            let is_held = self.links.iter().flatten().any(|link| link.is_held);
+            self.pass(if is_held { 10 * TIMER_TICK_MS } else { 1 });
         }
         for link in self.links.iter().flatten() {
             assert!(!link.has_work(), "it comes to rest");
@@ -754,6 +882,7 @@ impl<'s> World<'s> {
 impl Link {
     fn has_work(&self) -> bool {
         match self.is_sending() {
+            _ if self.is_held => false,
             true => self.wire.is_writable(),
             false => self.is_unseen || self.wire.is_readable(),
         }
@@ -761,7 +890,15 @@ impl Link {
 
     fn is_sending(&self) -> bool {
         !self.unsent.is_empty()
-            || matches!(&self.conversation, Conversation::Http(exchange) if !exchange.is_idle())
+            || matches!(&self.conversation, Conversation::Http { exchange, .. } if !exchange.is_idle())
+    }
+
+    /// When it will have waited too long, or what it is owed may leave.
+    fn deadline_ms(&self, service: &Service<'_>) -> u64 {
+        match self.is_held {
+            true => service.held_until_ms(&self.conversation),
+            false => service.deadline_ms(&self.conversation, self.moved_ms),
+        }
     }
 
     /// Whether something is unsent.

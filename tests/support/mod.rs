@@ -7,7 +7,7 @@
 pub(crate) mod strace;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -108,6 +108,14 @@ impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         Self::of(stream)
+    }
+
+    /// Connects from an address of its own, any of 127.0.0.0/8.
+    pub(crate) fn from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Self::of(socket.into())
     }
 
     /// Connects with as little room as the kernel allows for what the server sends: segments as
@@ -241,7 +249,7 @@ impl Browser {
 
     /// Asks without waiting for the answer.
     pub(crate) fn ask(&mut self, method: &str, path: &str) {
-        self.client.send(format!("{method} {path} HTTP/1.1\r\nHost: mail.test\r\n\r\n").as_bytes());
+        self.client.send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
     }
 
     /// Reads the answer to what was asked.

@@ -173,6 +173,18 @@ impl<D> Session<D> {
         matches!(self.state, State::Greeted | State::Helo | State::Refused(_) | State::Done)
     }
 
+    /// Whether it is within a message: a body or a chunk is being read.
+    #[must_use]
+    pub fn is_within_message(&self) -> bool {
+        matches!(self.state, State::Data(_) | State::Chunk(_))
+    }
+
+    /// Whether the client has not introduced itself yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        matches!(self.state, State::Greeted)
+    }
+
     /// Ends the session from this side: abandons an open draft and appends the 421, if it fits. The
     /// caller writes what it can and closes.
     pub fn dismiss<W: World<Draft = D>>(
@@ -256,7 +268,9 @@ impl<D> Session<D> {
                 let refusal = Refusal::NoRecipients;
                 self.chunk(body::Chunk::refused(refusal, bytes, last), turn)
             }
-            (State::Refused(refusal), Command::Rcpt(_) | Command::Data) => {
+            (State::Refused(refusal), Command::Rcpt(_) | Command::Data)
+                if refusal != Refusal::Discarded =>
+            {
                 turn.refuse(refusal);
                 State::Refused(refusal)
             }

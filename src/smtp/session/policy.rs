@@ -2,10 +2,9 @@
 //!
 //! A server that takes mail for everybody owes nothing to clients that misbehave, so `curt` answers
 //! every fault with the one reply and hangs up. `rfc` answers each with its own code and hangs up
-//! with 421 after the last of [`FAULTS_MAX`].
+//! with 421 after the last of [`Settings::faults_max`](super::Settings::faults_max).
 
 use super::{Policy, Session, Turn, World, sure};
-use crate::limits::FAULTS_MAX;
 use crate::smtp::command::Command;
 use crate::smtp::reply::{self, Fault, Goodbye};
 
@@ -59,7 +58,7 @@ impl<D> Session<D> {
 
     fn count_fault<W: World<Draft = D>>(&mut self, turn: &mut Turn<'_, W>) {
         self.faults = self.faults.saturating_add(1);
-        if self.faults >= FAULTS_MAX {
+        if self.faults >= turn.settings.faults_max() {
             sure(Goodbye::TooManyFaults.write(turn.settings.hostname(), turn.output));
             self.closed(turn.world);
         }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use crate::limits::FAULTS_MAX;
 use crate::smtp::address::Address;
 use crate::smtp::command::Mail;
 use crate::smtp::hostname::Hostname;
@@ -104,13 +105,27 @@ pub struct Settings<'a> {
     hostname: &'a str,
     policy: Policy,
     message_bytes_max: usize,
+    faults_max: u8,
 }
 
 impl<'a> Settings<'a> {
     /// The name of this server, how it answers faults, and the most bytes of a message.
     #[must_use]
     pub fn new(hostname: &'a Hostname, policy: Policy, message_bytes_max: usize) -> Self {
-        Self { hostname: hostname.as_str(), policy, message_bytes_max }
+        Self { hostname: hostname.as_str(), policy, message_bytes_max, faults_max: FAULTS_MAX }
+    }
+
+    /// The same, but sessions are closed after so many faults, at least one, where the policy
+    /// forgives any.
+    #[must_use]
+    pub fn with_faults_max(self, faults_max: u8) -> Self {
+        Self { faults_max: faults_max.max(1), ..self }
+    }
+
+    /// After how many faults a session is closed, where the policy forgives any.
+    #[must_use]
+    pub fn faults_max(&self) -> u8 {
+        self.faults_max
     }
 
     /// The name that this server gives itself.
