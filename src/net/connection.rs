@@ -1,15 +1,13 @@
-//! One connection: its socket, what is known of its readiness, and a visit to it. Not here: when
-//! it is visited (`reactor`), where its leftovers are kept (`spill`), what its bytes mean
-//! ([`Protocol`]).
-
-use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
+//! One connection: its conversation, over its wire, and a visit to it. Not here: how its bytes get
+//! to the peer and back (`wire`), when it is visited (`reactor`), where its leftovers are kept
+//! (`spill`), what its bytes mean ([`Protocol`]).
 
 use mio::event::{Event, Source};
 use mio::net::TcpStream;
 
 use super::Protocol;
 use super::spill::{Spill, Spilled};
+use super::wire::{Received, Wire};
 use crate::clock::{Now, Stopwatch};
 use crate::limits::{BYTES_PER_VISIT, LINGER_BYTES_MAX, OUTPUT_BYTES, READ_BUFFER_BYTES};
 use crate::output::Output;
@@ -32,15 +30,9 @@ pub(super) struct Slot<C> {
     /// When a byte last moved, either way.
     moved_ms: u64,
     spilled: Spilled,
-    stream: TcpStream,
+    wire: Wire,
     linger_bytes_left: u32,
     stage: Stage,
-    /// There may be input in the kernel. An edge comes once, so this stays until a read is short.
-    readable: bool,
-    /// The kernel may have room for output. Stays until a write is short.
-    writable: bool,
-    /// The peer has sent its last byte: a short read does not mean that nothing is left to see.
-    peer_closed: bool,
     /// Replies are unsent, in the spill or held by the protocol.
     sending: bool,
     told_to_drain: bool,
@@ -76,12 +68,6 @@ enum Sent {
     Failed,
 }
 
-enum Received {
-    Bytes(usize),
-    Nothing,
-    End,
-}
-
 impl Workspace {
     pub(super) fn new(spill: Spill, stopwatch: Stopwatch) -> Self {
         Self {
@@ -98,12 +84,9 @@ impl<C> Slot<C> {
         Self {
             moved_ms: now.monotonic_ms,
             spilled: Spilled::NOTHING,
-            stream,
+            wire: Wire::new(stream),
             linger_bytes_left: 0,
             stage: Stage::Talking,
-            readable: false,
-            writable: true,
-            peer_closed: false,
             sending: false,
             told_to_drain: false,
             queued: false,
@@ -112,23 +95,19 @@ impl<C> Slot<C> {
     }
 
     pub(super) fn source(&mut self) -> &mut impl Source {
-        &mut self.stream
+        self.wire.source()
     }
 
     /// Remembers what the kernel said.
     pub(super) fn note(&mut self, event: &Event) {
-        // An error shows itself to whatever is tried next.
-        let failed = event.is_error();
-        self.readable |= event.is_readable() || event.is_read_closed() || failed;
-        self.writable |= event.is_writable() || event.is_write_closed() || failed;
-        self.peer_closed |= event.is_read_closed();
+        self.wire.note(event);
     }
 
     /// Whether a visit would get anywhere.
     pub(super) fn has_work(&self) -> bool {
         match self.stage {
-            Stage::Talking | Stage::Closing if self.sending => self.writable,
-            Stage::Talking | Stage::Lingering => self.readable,
+            Stage::Talking | Stage::Closing if self.sending => self.wire.is_writable(),
+            Stage::Talking | Stage::Lingering => self.wire.is_readable(),
             Stage::Closing | Stage::Closed => false,
         }
     }
@@ -191,13 +170,13 @@ impl<C> Slot<C> {
         let mut is_unseen = was_sending && filled > 0;
         loop {
             if !is_unseen {
-                if !self.readable || budget == 0 {
+                if !self.wire.is_readable() || budget == 0 {
                     break;
                 }
                 if filled == space.input.len() {
                     return self.finish(true);
                 }
-                match self.receive(&mut space.input[filled..]) {
+                match self.wire.receive(&mut space.input[filled..]) {
                     Ok(Received::Bytes(bytes)) => {
                         self.moved_ms = now.monotonic_ms;
                         budget = budget.saturating_sub(bytes);
@@ -332,8 +311,9 @@ impl<C> Slot<C> {
         }
     }
 
-    /// Sends the output and what the protocol holds, together if it can be; what does not leave
-    /// of the output goes to the spill. The output is empty afterwards.
+    /// Sends the output and what the protocol holds, together if it can be, as far as the kernel and
+    /// the budget allow; what does not leave of the output goes to the spill. The output is empty
+    /// afterwards.
     fn send<P>(
         &mut self,
         protocol: &mut P,
@@ -345,45 +325,44 @@ impl<C> Slot<C> {
         P: Protocol<Connection = C>,
     {
         let Some(conversation) = &mut self.conversation else { return Sent::Failed };
-        if !space.output.is_empty() {
-            let output = space.output.as_slice();
+        loop {
             let held = protocol.held_output(conversation);
-            let written = match held.is_empty() {
-                true => write(&self.stream, output),
-                false => write_both(&self.stream, output, held),
-            };
-            let to_write = output.len() + held.len();
-            if protocol.is_timed() {
+            let output = space.output.as_slice();
+            if output.is_empty() {
+                self.sending = !held.is_empty();
+                if !self.sending {
+                    return Sent::All;
+                }
+                if *budget == 0 {
+                    return Sent::Part;
+                }
+            }
+            let sent = self.wire.send(output, held);
+            if !output.is_empty() && protocol.is_timed() {
                 protocol.sent(space.stopwatch.elapsed_ns());
             }
-            let Ok(written) = written else {
-                space.output.clear();
-                return Sent::Failed;
-            };
-            self.writable = written == to_write;
-            if written > 0 {
-                self.moved_ms = now.monotonic_ms;
-            }
-            *budget = budget.saturating_sub(written);
-            let unsent = output.get(written..).unwrap_or_default();
-            let kept = match unsent.is_empty() {
-                true => Ok(()),
-                false => space.spill.keep_unsent(&mut self.spilled, unsent),
-            };
-            let held_written = written.saturating_sub(output.len());
+            let kept = sent.map(|sent| {
+                if sent.bytes > 0 {
+                    self.moved_ms = now.monotonic_ms;
+                    *budget = budget.saturating_sub(sent.bytes);
+                }
+                if sent.second_taken > 0 {
+                    protocol.held_output_sent(conversation, sent.second_taken);
+                }
+                match sent.unsent {
+                    [] => Ok(()),
+                    unsent => space.spill.keep_unsent(&mut self.spilled, unsent),
+                }
+            });
             space.output.clear();
-            if kept.is_err() {
+            if !matches!(kept, Ok(Ok(()))) {
                 return Sent::Failed;
             }
-            if held_written > 0 {
-                protocol.held_output_sent(conversation, held_written);
-            }
-            if !self.writable {
+            if !self.wire.is_writable() {
                 self.sending = true;
                 return Sent::Part;
             }
         }
-        self.send_held(protocol, budget, now)
     }
 
     /// Sends what was unsent before.
@@ -399,72 +378,24 @@ impl<C> Slot<C> {
     {
         if self.spilled.unsent_bytes() > 0 {
             let unsent = space.spill.read_unsent(&self.spilled, &mut space.input);
-            let Ok(written) = write(&self.stream, unsent) else { return Sent::Failed };
-            if written > 0 {
+            let Ok(sent) = self.wire.resend(unsent) else { return Sent::Failed };
+            if sent > 0 {
                 self.moved_ms = now.monotonic_ms;
             }
-            self.writable = written == unsent.len();
-            *budget = budget.saturating_sub(written);
-            space.spill.drop_sent(&mut self.spilled, written);
-            if !self.writable {
+            *budget = budget.saturating_sub(sent);
+            space.spill.drop_sent(&mut self.spilled, sent);
+            if !self.wire.is_writable() {
                 return Sent::Part;
             }
         }
-        self.send_held(protocol, budget, now)
-    }
-
-    /// Sends what the protocol holds, as far as the kernel and the budget allow.
-    fn send_held<P>(&mut self, protocol: &mut P, budget: &mut usize, now: Now) -> Sent
-    where
-        P: Protocol<Connection = C>,
-    {
-        let Some(conversation) = &mut self.conversation else { return Sent::Failed };
-        loop {
-            let held = protocol.held_output(conversation);
-            self.sending = !held.is_empty();
-            if !self.sending {
-                return Sent::All;
-            }
-            if *budget == 0 {
-                return Sent::Part;
-            }
-            let Ok(written) = write(&self.stream, held) else { return Sent::Failed };
-            self.writable = written == held.len();
-            if written > 0 {
-                self.moved_ms = now.monotonic_ms;
-                *budget = budget.saturating_sub(written);
-                protocol.held_output_sent(conversation, written);
-            }
-            if !self.writable {
-                return Sent::Part;
-            }
-        }
-    }
-
-    /// One recv. A short one means that the kernel has no more.
-    fn receive(&mut self, into: &mut [u8]) -> io::Result<Received> {
-        loop {
-            match (&self.stream).read(into) {
-                Ok(0) => return Ok(Received::End),
-                Ok(bytes) => {
-                    self.readable = bytes == into.len() || self.peer_closed;
-                    return Ok(Received::Bytes(bytes));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.readable = false;
-                    return Ok(Received::Nothing);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        self.send(protocol, space, budget, now)
     }
 
     /// Everything that had to be said has been handed to the kernel. If there may be input that
     /// nobody read, or more on its way, closing now would reset the connection and take the last
     /// reply away from the peer.
     fn finish(&mut self, peer_is_ahead: bool) -> After {
-        if !(self.readable || peer_is_ahead) || self.stream.shutdown(Shutdown::Write).is_err() {
+        if !(self.wire.is_readable() || peer_is_ahead) || self.wire.end().is_err() {
             return After::Close;
         }
         self.stage = Stage::Lingering;
@@ -475,8 +406,8 @@ impl<C> Slot<C> {
     /// Throws away what arrives after the end.
     fn discard(&mut self, buffer: &mut [u8]) -> After {
         let mut budget = BYTES_PER_VISIT as u32;
-        while self.readable && budget > 0 {
-            match self.receive(buffer) {
+        while self.wire.is_readable() && budget > 0 {
+            match self.wire.receive(buffer) {
                 Ok(Received::Bytes(bytes)) => {
                     let bytes = bytes as u32;
                     budget = budget.saturating_sub(bytes);
@@ -493,34 +424,14 @@ impl<C> Slot<C> {
     }
 }
 
-/// How many bytes the kernel took: fewer than there are, or none, when it has no room.
-fn write(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    taken(|mut stream: &TcpStream| stream.write(bytes), stream)
-}
-
-fn write_both(stream: &TcpStream, first: &[u8], second: &[u8]) -> io::Result<usize> {
-    let both = [IoSlice::new(first), IoSlice::new(second)];
-    taken(|mut stream: &TcpStream| stream.write_vectored(&both), stream)
-}
-
-fn taken(write: impl Fn(&TcpStream) -> io::Result<usize>, stream: &TcpStream) -> io::Result<usize> {
-    loop {
-        match write(stream) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            written => return written,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_idle_connection_holds_little() {
-        // In debug builds mio keeps a note of its own beside each socket.
-        let debug_bytes = if cfg!(debug_assertions) { 16 } else { 0 };
+        // In debug builds mio keeps a note of its own beside each socket, and that takes padding.
+        let debug_bytes = if cfg!(debug_assertions) { 24 } else { 0 };
         assert!(size_of::<Slot<std::num::NonZeroU8>>() <= 48 + debug_bytes);
     }
 }

@@ -28,6 +28,7 @@ mod listener;
 mod reactor;
 mod spill;
 pub mod timers;
+mod wire;
 
 use std::net::SocketAddr;
 
