@@ -9,14 +9,18 @@ use super::Protocol;
 use super::spill::{Spill, Spilled};
 use super::wire::{Received, Wire};
 use crate::clock::{Now, Stopwatch};
-use crate::limits::{BYTES_PER_VISIT, LINGER_BYTES_MAX, OUTPUT_BYTES, READ_BUFFER_BYTES};
+use crate::limits::{
+    BYTES_PER_VISIT, LINGER_BYTES_MAX, OUTPUT_BYTES, READ_BUFFER_BYTES, TLS_HANDSHAKE_MS,
+};
 use crate::output::Output;
 use crate::progress::{Progress, Then};
+use crate::tls::{Broken, Opened, Tls};
 
 /// The buffers that all visits share.
 #[derive(Debug)]
 pub(super) struct Workspace {
     pub(super) spill: Spill,
+    pub(super) tls: Tls,
     input: Box<[u8]>,
     /// Empty between visits.
     pub(super) output: Output,
@@ -69,9 +73,10 @@ enum Sent {
 }
 
 impl Workspace {
-    pub(super) fn new(spill: Spill, stopwatch: Stopwatch) -> Self {
+    pub(super) fn new(spill: Spill, tls: Tls, stopwatch: Stopwatch) -> Self {
         Self {
             spill,
+            tls,
             input: vec![0; READ_BUFFER_BYTES].into_boxed_slice(),
             output: Output::with_capacity(OUTPUT_BYTES),
             stopwatch,
@@ -126,17 +131,21 @@ impl<C> Slot<C> {
 
     /// When it will have waited too long, by the protocol's word; `None` if it has nothing to say
     /// any more.
-    pub(super) fn deadline_ms<P>(&self, protocol: &P) -> Option<u64>
+    pub(super) fn deadline_ms<P>(&self, protocol: &P, tls: &Tls) -> Option<u64>
     where
         P: Protocol<Connection = C>,
     {
         let conversation = self.conversation.as_ref()?;
+        if let Some(since_ms) = self.wire.handshaking_since_ms(tls) {
+            return Some(since_ms + TLS_HANDSHAKE_MS);
+        }
         Some(protocol.deadline_ms(conversation, self.moved_ms))
     }
 
     /// Ends the conversation, if it has not ended yet: forgets what it kept, and returns it.
-    pub(super) fn hang_up(&mut self, spill: &mut Spill) -> Option<C> {
-        spill.release(&mut self.spilled);
+    pub(super) fn hang_up(&mut self, space: &mut Workspace) -> Option<C> {
+        space.spill.release(&mut self.spilled);
+        self.wire.forget_keys(&mut space.tls);
         self.conversation.take()
     }
 
@@ -161,7 +170,7 @@ impl<C> Slot<C> {
                 Sent::Failed => return After::Close,
                 Sent::Part => return After::Stay,
                 // The peer has kept us waiting, so it is likely to be ahead.
-                Sent::All if self.stage == Stage::Closing => return self.finish(true),
+                Sent::All if self.stage == Stage::Closing => return self.finish(space, true),
                 Sent::All => {}
             }
         }
@@ -174,15 +183,35 @@ impl<C> Slot<C> {
                     break;
                 }
                 if filled == space.input.len() {
-                    return self.finish(true);
+                    return self.finish(space, true);
                 }
-                match self.wire.receive(&mut space.input[filled..]) {
+                match self.wire.receive(&mut space.tls, &mut space.input[filled..]) {
                     Ok(Received::Bytes(bytes)) => {
                         self.moved_ms = now.monotonic_ms;
                         budget = budget.saturating_sub(bytes);
                         filled += bytes;
                     }
+                    Ok(Received::Sealed(bytes, opened)) => {
+                        self.moved_ms = now.monotonic_ms;
+                        budget = budget.saturating_sub(bytes);
+                        let sent = self.answer_tls(opened, protocol, space, &mut budget, now);
+                        let plain = opened.map_or(0, |opened| opened.bytes);
+                        filled += plain;
+                        match (opened, sent) {
+                            (_, Sent::Failed) => return After::Close,
+                            // No goodbye within what is broken.
+                            (Err(Broken), Sent::All) => return self.linger(true),
+                            (Err(Broken), Sent::Part) => return After::Close,
+                            (Ok(_), Sent::Part) => return self.keep_input(space, 0..filled),
+                            (Ok(_), Sent::All) if plain == 0 => continue,
+                            (Ok(_), Sent::All) => {}
+                        }
+                    }
                     Ok(Received::Nothing) => break,
+                    // A goodbye is due, whether or not there was one.
+                    Ok(Received::End) if self.wire.is_encrypted() => {
+                        return self.finish(space, false);
+                    }
                     Ok(Received::End) | Err(_) => return After::Close,
                 }
             }
@@ -204,7 +233,7 @@ impl<C> Slot<C> {
     where
         P: Protocol<Connection = C>,
     {
-        if self.sending {
+        if self.sending || self.wire.handshaking_since_ms(&space.tls).is_some() {
             return After::Close;
         }
         let Some(conversation) = &mut self.conversation else { return After::Close };
@@ -217,7 +246,8 @@ impl<C> Slot<C> {
     where
         P: Protocol<Connection = C>,
     {
-        if self.told_to_drain || self.sending {
+        let handshaking = self.wire.handshaking_since_ms(&space.tls).is_some();
+        if self.told_to_drain || self.sending || handshaking {
             return After::Stay;
         }
         let Some(conversation) = &mut self.conversation else { return After::Stay };
@@ -234,7 +264,7 @@ impl<C> Slot<C> {
         let mut budget = BYTES_PER_VISIT;
         match self.send(protocol, space, &mut budget, now) {
             Sent::Failed => After::Close,
-            Sent::All if then == Then::Close => self.finish(false),
+            Sent::All if then == Then::Close => self.finish(space, false),
             Sent::All => After::Stay,
             Sent::Part => {
                 if then == Then::Close {
@@ -251,6 +281,59 @@ impl<C> Slot<C> {
         P: Protocol<Connection = C>,
     {
         self.speak(protocol, space, Then::Continue, now)
+    }
+
+    /// Sends what TLS has to say about what came, together with what the protocol has to say to a
+    /// handshake's end.
+    fn answer_tls<P>(
+        &mut self,
+        opened: Result<Opened, Broken>,
+        protocol: &mut P,
+        space: &mut Workspace,
+        budget: &mut usize,
+        now: Now,
+    ) -> Sent
+    where
+        P: Protocol<Connection = C>,
+    {
+        if let (Ok(Opened { established: true, .. }), Some(conversation)) =
+            (opened, &mut self.conversation)
+        {
+            protocol.encrypted(conversation, now, &mut space.output);
+        }
+        if !space.output.is_empty() {
+            return self.send(protocol, space, budget, now);
+        }
+        let Ok(sent) = self.wire.send_outgoing(&mut space.tls) else { return Sent::Failed };
+        *budget = budget.saturating_sub(sent.bytes);
+        match sent.unsent {
+            [] => Sent::All,
+            unsent if space.spill.keep_unsent(&mut self.spilled, unsent).is_err() => Sent::Failed,
+            _ => {
+                self.sending = true;
+                Sent::Part
+            }
+        }
+    }
+
+    /// Encrypts the connection, whose handshake these bytes of the input begin.
+    pub(super) fn encrypt<P>(
+        &mut self,
+        protocol: &mut P,
+        space: &mut Workspace,
+        beginning: std::ops::Range<usize>,
+        now: Now,
+    ) -> After
+    where
+        P: Protocol<Connection = C>,
+    {
+        let beginning = &space.input[beginning];
+        let opened = self.wire.encrypt(&mut space.tls, beginning, now.monotonic_ms);
+        match (opened, self.answer_tls(opened, protocol, space, &mut 0, now)) {
+            (Ok(_), Sent::All | Sent::Part) => After::Stay,
+            (Err(Broken), Sent::All) => self.linger(true),
+            _ => After::Close,
+        }
     }
 
     /// Shows the first `filled` bytes of input to the protocol and sends what it says, until it
@@ -282,14 +365,17 @@ impl<C> Slot<C> {
                 (_, Sent::Failed) => return Err(After::Close),
                 (Then::Continue, Sent::All) => return Ok(start),
                 (Then::Flush, Sent::All) if start == filled => return Ok(start),
-                (Then::Flush, Sent::All) if is_stuck => return Err(self.finish(true)),
+                (Then::Flush, Sent::All) if is_stuck => return Err(self.finish(space, true)),
+                (Then::Encrypt, Sent::All | Sent::Part) => {
+                    return Err(self.encrypt(protocol, space, start..filled, now));
+                }
                 (Then::Flush, Sent::All) if *budget > 0 => {}
                 (Then::Flush | Then::Yield, Sent::All) => {
                     // Others come first. Resuming to send nothing is how the rest is seen then.
                     self.sending = start < filled;
                     return Err(self.keep_input(space, start..filled));
                 }
-                (Then::Close, Sent::All) => return Err(self.finish(start < filled)),
+                (Then::Close, Sent::All) => return Err(self.finish(space, start < filled)),
                 (Then::Close, Sent::Part) => {
                     self.stage = Stage::Closing;
                     return Err(After::Stay);
@@ -337,7 +423,7 @@ impl<C> Slot<C> {
                     return Sent::Part;
                 }
             }
-            let sent = self.wire.send(output, held);
+            let sent = self.wire.send(&mut space.tls, output, held);
             if !output.is_empty() && protocol.is_timed() {
                 protocol.sent(space.stopwatch.elapsed_ns());
             }
@@ -391,10 +477,15 @@ impl<C> Slot<C> {
         self.send(protocol, space, budget, now)
     }
 
-    /// Everything that had to be said has been handed to the kernel. If there may be input that
-    /// nobody read, or more on its way, closing now would reset the connection and take the last
-    /// reply away from the peer.
-    fn finish(&mut self, peer_is_ahead: bool) -> After {
+    /// Everything that had to be said has been handed to the kernel.
+    fn finish(&mut self, space: &mut Workspace, peer_is_ahead: bool) -> After {
+        self.wire.close(&mut space.tls);
+        self.linger(peer_is_ahead)
+    }
+
+    /// If there may be input that nobody read, or more on its way, closing now would reset the
+    /// connection and take the last reply away from the peer.
+    fn linger(&mut self, peer_is_ahead: bool) -> After {
         if !(self.wire.is_readable() || peer_is_ahead) || self.wire.end().is_err() {
             return After::Close;
         }
@@ -407,7 +498,7 @@ impl<C> Slot<C> {
     fn discard(&mut self, buffer: &mut [u8]) -> After {
         let mut budget = BYTES_PER_VISIT as u32;
         while self.wire.is_readable() && budget > 0 {
-            match self.wire.receive(buffer) {
+            match self.wire.read(buffer) {
                 Ok(Received::Bytes(bytes)) => {
                     let bytes = bytes as u32;
                     budget = budget.saturating_sub(bytes);
@@ -417,7 +508,7 @@ impl<C> Slot<C> {
                     }
                 }
                 Ok(Received::Nothing) => {}
-                Ok(Received::End) | Err(_) => return After::Close,
+                Ok(Received::Sealed(..) | Received::End) | Err(_) => return After::Close,
             }
         }
         After::Stay
