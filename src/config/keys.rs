@@ -61,8 +61,8 @@ pub struct Keys {
 
     /// Who says whose connections it brings: PROXY protocol. [default: none]
     ///
-    /// Has to say so, in version 1 or 2, at every port; from others it is not understood. Addresses
-    /// and networks such as 10.0.0.0/8 or 2001:db8::/32; may be repeated.
+    /// Has to say so, in version 1 or 2, at every port; others are not asked. Addresses and
+    /// networks such as 10.0.0.0/8 or 2001:db8::/32; may be repeated.
     #[arg(verbatim_doc_comment, long, value_name = "NETWORK", value_delimiter = ',', help_heading = LISTENING)]
     pub proxy_from: Option<Vec<TrustKey>>,
 

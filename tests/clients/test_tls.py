@@ -214,7 +214,7 @@ class Starttls(TlsCase):
 
     def test_cve_2026_45185_a_goodbye_within_a_message_keeps_nothing_of_it(self):
         envelope = (b"EHLO client.example.com", b"MAIL FROM:<a@example.com>", b"RCPT TO:<goodbye@example.com>")
-        for begin in (b"BDAT 1000 LAST", b"BDAT 20 LAST\r\nhalf of", b"DATA"):
+        for begin in (b"BDAT 1000 LAST", b"BDAT 200 LAST\r\nhalf of", b"DATA"):
             client = self.greeted()
             client.starttls()
             client.ask(*envelope)
