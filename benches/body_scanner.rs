@@ -2,8 +2,9 @@
 //! it is kept. In bytes per second, for mail as it is and for bodies made to be slow.
 //!
 //! Beside it the naive twin that the tests use, and the `smtp-proto` crate's receiver; all three
-//! gather the message in a vector, and have to find the same one, which is asserted. `scan alone` is
-//! mailfly's without the copy: what the scanner itself takes, since the daemon copies from its read
+//! gather the message in a vector, and have to find the same one, which is asserted. mailfly's copies
+//! slices, and joins short ones where a session does. `scan alone` is
+//! mailfly's by slices, without the copy: what the scanner itself takes, since the daemon copies from its read
 //! buffer into the store. `in reads of` cuts the stream as the network does; the twin needs it whole.
 
 #![allow(clippy::panic, reason = "an input that is not what it says fails")]
@@ -13,7 +14,7 @@ mod support;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
-use mailfly::limits::KIB;
+use mailfly::limits::{BODY_JOINED_BYTES, BODY_PIECE_BYTES_SHORT, BODY_PIECES_MAX, KIB};
 use mailfly::smtp::body::{Piece, Scanner, naive};
 use smtp_proto::request::receiver::DataReceiver;
 
@@ -89,14 +90,35 @@ fn gather(stream: &[u8], read_bytes: usize, message: &mut Vec<u8>) -> bool {
     message.clear();
     let mut scanner = Scanner::new();
     for mut read in stream.chunks(read_bytes) {
+        let (mut pieces, mut before) = (0, message.len());
         while let Some(piece) = scanner.next(&mut read) {
             match piece {
                 Piece::Bytes(bytes) => message.extend_from_slice(bytes),
                 Piece::End => return true,
             }
+            pieces += 1;
+            if pieces == BODY_PIECES_MAX {
+                let short = message.len() - before < BODY_PIECES_MAX * BODY_PIECE_BYTES_SHORT;
+                if short && join(&mut scanner, &mut read, message) {
+                    return true;
+                }
+                (pieces, before) = (0, message.len());
+            }
         }
     }
     false
+}
+
+/// Gathers on by copying, as long as the pieces would be short. Whether the message ended.
+fn join(scanner: &mut Scanner, read: &mut &[u8], message: &mut Vec<u8>) -> bool {
+    let mut room = [0; BODY_JOINED_BYTES];
+    loop {
+        let joined = scanner.join(read, &mut room);
+        message.extend_from_slice(joined.bytes);
+        if joined.ended || !joined.short {
+            return joined.ended;
+        }
+    }
 }
 
 /// The length of the message that a stream begins with.

@@ -31,14 +31,30 @@ pub const REPLY_BYTES_MAX: usize = 512;
 /// Pieces of a body that a session gathers from one read before it hands them over. A body has one
 /// more piece for each line that began with a dot, so most have one.
 pub const BODY_PIECES_MAX: usize = 16;
+/// Pieces of a body that are shorter than this, in bytes and on average, cost more to find and to
+/// hand over one by one than their bytes cost to copy together.
+pub const BODY_PIECE_BYTES_SHORT: usize = 16;
+/// How much of a body is copied together at a time, in bytes. On the stack; more gains nothing.
+pub const BODY_JOINED_BYTES: usize = 512;
 /// The most recipients of one message; the next is refused with 452 (RFC 5321 section 4.5.3.1.8
 /// asks for at least this many).
 pub const RECIPIENTS_MAX: usize = 100;
 /// Faults after which `--policy rfc` closes a session.
 pub const FAULTS_MAX: u8 = 10;
-/// How long a client may say nothing before its session is closed with 421, in milliseconds (RFC
-/// 5321 section 4.5.3.2.7 asks for at least five minutes).
+/// How long a client may take for its next command, however few bytes of it come meanwhile, before
+/// its session is closed with 421, in milliseconds (RFC 5321 section 4.5.3.2.7 asks for at least
+/// five minutes).
 pub const SMTP_IDLE_MS: u64 = 5 * 60 * 1000;
+/// The same for its first command, in milliseconds. Whoever connects has something to say.
+pub const SMTP_FIRST_COMMAND_MS: u64 = 60 * 1000;
+/// The least that has to come of a message each second, on average, in bytes: less than any modem
+/// brings.
+pub const MESSAGE_BYTES_PER_SECOND: u64 = 500;
+/// How far a message may be behind that rate, in milliseconds: clients may pause to think.
+pub const MESSAGE_GRACE_MS: u64 = 60 * 1000;
+/// How long a session may last at most, in milliseconds: an hour, in which the longest message of
+/// the default comes over any link that is in use.
+pub const SMTP_SESSION_MS: u64 = 60 * 60 * 1000;
 
 const _: () = assert!(PATH_BYTES_MAX < LINE_BYTES_MAX);
 const _: () = assert!(LITERAL_BYTES_MAX < PATH_BYTES_MAX);
@@ -46,6 +62,8 @@ const _: () = assert!(HELO_BYTES_MAX < LINE_BYTES_MAX);
 // Sessions count both in a byte.
 const _: () = assert!(HELO_BYTES_KEPT <= HELO_BYTES_MAX && HELO_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(RECIPIENTS_MAX <= u8::MAX as usize);
+// A held back CR, and one byte read.
+const _: () = assert!(BODY_JOINED_BYTES >= 2);
 // No reply says more than this beside the host's name.
 const _: () = assert!(REPLY_BYTES_MAX >= HOSTNAME_BYTES_MAX + 192);
 
@@ -61,10 +79,17 @@ pub const HTTP_CONNECTIONS_RESERVED: u64 = 64;
 /// dozen messages or more, so with one, all mail that arrived meanwhile waits for one answer; what
 /// a turn costs besides is less than a fiftieth of it.
 pub const HTTP_ANSWERS_PER_TURN: u32 = 1;
-/// How long an HTTP connection may be silent, within a request or between two, in milliseconds.
+/// How long an HTTP connection may be silent between two requests, in milliseconds.
 pub const HTTP_IDLE_MS: u64 = 60 * 1000;
+/// How long a request may take from its first byte to its last, head and body, in milliseconds.
+pub const HTTP_REQUEST_MS: u64 = 20 * 1000;
 /// How long a reader may take nothing of a response that it is owed, in milliseconds.
 pub const HTTP_STALL_MS: u64 = 10 * 1000;
+/// The least that has to be read of a response each second, on average, in bytes: as much as a
+/// modem does.
+pub const HTTP_READ_BYTES_PER_SECOND: u64 = 4 * KIB as u64;
+/// How far a reader may be behind that rate, in milliseconds.
+pub const HTTP_READ_GRACE_MS: u64 = 20 * 1000;
 /// The longest head of a request, its request line and blank line included.
 pub const HTTP_HEAD_BYTES_MAX: usize = 8 * KIB;
 /// The longest request target. A path holds one mailbox name (a path of SMTP, percent-encoded at
@@ -72,6 +97,21 @@ pub const HTTP_HEAD_BYTES_MAX: usize = 8 * KIB;
 pub const HTTP_TARGET_BYTES_MAX: usize = 2 * KIB;
 /// The most header fields of one request; a browser sends about 20.
 pub const HTTP_HEADERS_MAX: usize = 64;
+/// The longest name in a Host field, or in `--http-host`: what DNS has room for (RFC 1035 section
+/// 2.3.4).
+pub const HTTP_HOST_BYTES_MAX: usize = 255;
+/// The shortest secret that reading or deleting may need, in bytes: eight characters at random
+/// outlast anybody who guesses over the network.
+pub const HTTP_SECRET_BYTES_MIN: usize = 8;
+/// The longest, in bytes: 512 bits in hexadecimal.
+pub const HTTP_SECRET_BYTES_MAX: usize = 128;
+/// The most secrets in one file; a request is compared with all of them.
+pub const HTTP_SECRETS_MAX: usize = 16;
+/// The most that a file of secrets may be long, in bytes.
+pub const HTTP_SECRETS_FILE_BYTES_MAX: usize = 4 * KIB;
+/// The longest name and password of Basic authentication, decoded, in bytes: as much for the name,
+/// which nobody looks at, as for the secret.
+pub const HTTP_CREDENTIALS_BYTES_MAX: usize = 2 * HTTP_SECRET_BYTES_MAX;
 /// The longest body of a request, on the one route that takes one (PATCH, a line of JSON).
 pub const HTTP_BODY_BYTES_MAX: usize = KIB;
 /// What the responses that wait to be read share, over all connections; more only if the longest
@@ -104,6 +144,8 @@ pub const HTTP_PAGE_TEXT_BYTES_MAX: usize = 256 * KIB;
 
 const _: () = assert!(HTTP_TARGET_BYTES_MAX > 3 * PATH_BYTES_MAX + 256);
 const _: () = assert!(HTTP_TARGET_BYTES_MAX < HTTP_HEAD_BYTES_MAX);
+const _: () =
+    assert!(HTTP_SECRETS_MAX * (HTTP_SECRET_BYTES_MAX + 2) <= HTTP_SECRETS_FILE_BYTES_MAX);
 const _: () = assert!(HTTP_RESPONSE_HEAD_BYTES_MAX + 2 * KIB <= HTTP_RESPONSE_SMALL_BYTES);
 const _: () = assert!(HTTP_RESPONSE_SMALL_BYTES < HTTP_RESPONSE_PIECE_BYTES);
 const _: () = assert!(HTTP_RESPONSES_BYTES_MAX.is_multiple_of(HTTP_RESPONSE_PIECE_BYTES));
@@ -257,11 +299,23 @@ pub const GUARD_WORD_BYTES_MAX: usize = 64;
 /// The longest that a reply is held back, in milliseconds: less than any client waits for one,
 /// which RFC 5321 section 4.5.3.2 puts at two minutes and more.
 pub const TARPIT_MS_MAX: u64 = 10 * 1000;
+/// How long the banner is held back from those who are not trusted, in milliseconds, to see who
+/// speaks before it: what is sent without waiting comes right behind the handshake. Shorter, and
+/// none, by the law of [`TARPIT_LOAD_PERCENT`].
+pub const BANNER_HOLD_MS: u64 = 100;
 /// The share of connections, in percent, from which on no reply is held back.
 pub const TARPIT_LOAD_PERCENT: u32 = 50;
 /// The shortest that pressure makes a deadline, in milliseconds: a client on the other side of the
 /// world still makes it.
 pub const PRESSURE_DEADLINE_MS_MIN: u64 = 10 * 1000;
+/// How long a session has to have been silent, in milliseconds, before it may be asked to make way:
+/// clients on the other side of the world are silent for a moment between any two commands.
+pub const MAKE_WAY_SILENT_MS: u64 = 1000;
+/// How often it is looked for those that have been silent longest, in milliseconds. A look goes over
+/// all connections.
+pub const MAKE_WAY_LOOK_MS: u64 = 100;
+/// How many of them one look finds.
+pub const MAKE_WAY_MAX: usize = 128;
 /// The load, in percent, at which deadlines get shorter; and to which it has to fall for them to
 /// be as they were.
 pub const PRESSURE_HIGH_PERCENT: [u32; 2] = [75, 65];
@@ -288,6 +342,9 @@ const _: () = assert!(GUARD_BODY_FEATURES_BANNED > GUARD_BODY_FEATURES / 2);
 const _: () = assert!(GUARD_WORD_BYTES_MAX <= GUARD_SUBJECT_BYTES);
 const _: () = assert!(TARPIT_MS_MAX < SMTP_IDLE_MS);
 const _: () = assert!(PRESSURE_DEADLINE_MS_MIN < SMTP_IDLE_MS);
+const _: () = assert!(PRESSURE_DEADLINE_MS_MIN <= SMTP_FIRST_COMMAND_MS);
+const _: () = assert!(MAKE_WAY_SILENT_MS < PRESSURE_DEADLINE_MS_MIN);
+const _: () = assert!(SMTP_FIRST_COMMAND_MS <= SMTP_IDLE_MS && SMTP_IDLE_MS < SMTP_SESSION_MS);
 const _: () = assert!(PRESSURE_HIGH_PERCENT[1] < PRESSURE_HIGH_PERCENT[0]);
 const _: () = assert!(PRESSURE_CRITICAL_PERCENT[1] < PRESSURE_CRITICAL_PERCENT[0]);
 const _: () = assert!(PRESSURE_HIGH_PERCENT[0] < PRESSURE_CRITICAL_PERCENT[1]);

@@ -47,6 +47,14 @@ pub struct Metrics {
     pub refused_too_many_recipients: u64,
     /// Messages longer than the longest.
     pub refused_message_too_large: u64,
+    /// SMTP sessions that were closed to make way for another.
+    pub smtp_made_way: u64,
+    /// How hard pressed the server is: 0 calm, 1 high, 2 critical.
+    pub pressure: u64,
+    /// Clients that spoke before the banner.
+    pub early_talkers: u64,
+    /// Answers that were held back from those who are slowed down.
+    pub replies_held: u64,
     /// Messages that the guard's rules refused, at MAIL or at their end, and what clients had sent
     /// on behind them.
     pub refused_unwanted: u64,
@@ -131,6 +139,16 @@ impl Metrics {
                 "Sessions that were closed because their peer said nothing for too long.",
                 self.smtp_timeouts,
             ),
+            Sample::counter(
+                "mailfly_smtp_made_way",
+                "Sessions that were closed to make way for another.",
+                self.smtp_made_way,
+            ),
+            Sample::gauge(
+                "mailfly_pressure",
+                "How hard pressed it is: 0 calm, 1 high, 2 critical.",
+                self.pressure,
+            ),
             Sample::counter("mailfly_smtp_messages", "Messages acknowledged.", self.messages),
             Sample::counter(
                 "mailfly_smtp_message_bytes",
@@ -141,6 +159,16 @@ impl Metrics {
                 "mailfly_smtp_discarded",
                 "Messages acknowledged and thrown away, as a rule of the guard says.",
                 self.messages_discarded,
+            ),
+            Sample::counter(
+                "mailfly_smtp_early_talkers",
+                "Clients that spoke before the banner.",
+                self.early_talkers,
+            ),
+            Sample::counter(
+                "mailfly_smtp_replies_held",
+                "Answers held back from clients that a rule of the guard slows down.",
+                self.replies_held,
             ),
             Sample::counter("mailfly_smtp_faults", "Bad requests.", self.faults),
             refused("drafts_full", self.refused_drafts_full),

@@ -83,7 +83,7 @@ const fn case(
     Case { key, default, file, variable, flag, printed }
 }
 
-const CASES: [Case; 28] = [
+const CASES: [Case; 31] = [
     case(
         "smtp",
         Some(r#"["127.0.0.1:1025"]"#),
@@ -131,6 +131,24 @@ const CASES: [Case; 28] = [
         [r#""file.example""#, r#""variable.example""#, r#""flag.example""#],
     ),
     case("connections", None, ["11", "12", "13"], ["11", "12", "13"]),
+    case(
+        "http-host",
+        None,
+        [r#"["a.example", "b"]"#, "c,D.example.", "*"],
+        [r#"["a.example", "b"]"#, r#"["c", "d.example"]"#, r#"["*"]"#],
+    ),
+    case(
+        "http-read-secret",
+        Some(r#""none""#),
+        [r#""/run/secrets/a b""#, "./none", "/c"],
+        [r#""/run/secrets/a b""#, r#""./none""#, r#""/c""#],
+    ),
+    case(
+        "http-delete-secret",
+        Some(r#""none""#),
+        [r#""a""#, "b", "none"],
+        [r#""a""#, r#""b""#, r#""none""#],
+    ),
     case(
         "policy",
         Some(r#""curt""#),
@@ -278,6 +296,11 @@ fn the_cases_are_all_keys_there_are() {
 }
 
 #[test]
+fn no_name_is_listed_by_default() {
+    assert_eq!(value_of("http-host", &Run::new(&["--check"]).prints()), "[]");
+}
+
+#[test]
 fn a_repeated_address_is_one_more_and_not_another() {
     let flags = ["--check", "--smtp", "127.0.0.1:0", "--smtp", "[::1]:0", "--smtp=0.0.0.0:25"];
     let printed = Run::new(&flags).prints();
@@ -347,6 +370,9 @@ fn a_value_that_is_not_understood_is_named_with_where_it_stands() {
         ("http", "", "an IP address and a port"),
         ("hostname", "a b", "no ' '"),
         ("hostname", "", "not empty"),
+        ("http-host", "a.example:80", "without a port"),
+        ("http-host", "", "a name is needed"),
+        ("http-read-secret", "", "the path of a file"),
         ("connections", "-1", "a whole number"),
         ("policy", "polite", "curt, rfc"),
         ("naming", "Local", "local, full"),

@@ -152,7 +152,7 @@ fn a_subject_is_judged_when_its_field_is_over_and_the_body_is_not_kept() {
 
 #[test]
 fn a_subject_that_comes_from_everywhere_is_refused_from_anywhere() {
-    let daemon = wary(&[]);
+    let daemon = wary(&["--guard-offences", "off"]);
     let mut browser = Browser::connect(daemon.http);
     let refused = (0..60).find(|network| {
         let reply = send(&mut introduced(&daemon, *network), "a@example.org", "Cheap watches");
@@ -225,4 +225,105 @@ fn messages_that_are_never_finished_weigh_toward_a_ban() {
     }
     let _still = introduced(&daemon, 2);
     assert_eq!(browser.metric("mailfly_guard_bans_total{rule=\"offences\"}"), 1);
+}
+
+#[test]
+fn who_speaks_before_the_banner_offends_and_is_banned_if_that_is_too_much() {
+    let daemon = wary(&[]);
+    let mut browser = Browser::connect(daemon.http);
+    let mut early = connect(&daemon, 1);
+    early.send(b"EHLO early.example\r\n");
+    early.expect("220");
+    early.expect("250");
+    let _polite = introduced(&daemon, 2);
+    assert_eq!(browser.metric("mailfly_smtp_early_talkers_total"), 1);
+
+    let daemon = wary(&["--guard-offences", "9/1m"]);
+    let mut early = connect(&daemon, 1);
+    early.send(b"EHLO early.example\r\n");
+    assert_eq!(early.rest(), b"", "it has no banner to wait for");
+    connect(&daemon, 1).expect("554 5.7.1 ");
+    let _polite = introduced(&daemon, 2);
+
+    // Whoever is trusted, and everybody where nobody counts offences, has the banner at once.
+    for flags in [&["--trust", "127.0.0.0/8"][..], &["--trust=none", "--guard-offences=off"]] {
+        let daemon = Daemon::start(&[&["--memory", "16MiB"], flags].concat());
+        let mut early = connect(&daemon, 1);
+        early.send(b"EHLO early.example\r\n");
+        early.expect("220");
+        early.expect("250");
+        let mut browser = Browser::connect(daemon.http);
+        assert_eq!(browser.metric("mailfly_smtp_early_talkers_total"), 0);
+    }
+}
+
+#[test]
+fn whoever_was_refused_can_ask_why_and_for_which_subjects() {
+    let daemon = wary(&["--guard-offences", "off", "--guard-subjects", "3/2m"]);
+    let ask = |network| {
+        let mut browser = Browser::over(Client::from(source(network), daemon.http));
+        let answer = browser.get("/api/v1/refused");
+        serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap()
+    };
+    let mut client = introduced(&daemon, 1);
+    for number in 0..21 {
+        send(&mut client, "a@example.org", &format!("number {number}"));
+    }
+    let why = ask(1);
+    assert_eq!((&why["source"], &why["trusted"]), (&"127.0.1.7".into(), &false.into()));
+    let ban = &why["ban"];
+    assert_eq!((&ban["rule"], &ban["action"]), (&"messages".into(), &"reject".into()));
+    assert_eq!((&ban["count"], &ban["limit"]), (&21.into(), &20.into()));
+    let left = ban["seconds-left"].as_u64().unwrap();
+    assert!((500..=600).contains(&left), "{left}");
+    assert!(ask(2)["ban"].is_null() && ask(2)["last"].is_null(), "others are not told of it");
+
+    for network in 10..20 {
+        send(&mut introduced(&daemon, network), "a@example.org", "Cheap watches");
+    }
+    let why = ask(19);
+    assert!(why["ban"].is_null());
+    assert_eq!(why["last"]["rule"], "subjects");
+    assert_eq!(why["banned-subjects"][0]["subject"], "Cheap watches");
+    assert!(why["banned-subjects"][0]["messages"].as_u64().unwrap() >= 4);
+    assert_eq!(why["used"][2]["count"], 1, "{why}");
+    let mut browser = Browser::over(Client::from(source(1), daemon.http));
+    let page = String::from_utf8(browser.get("/refused").body).unwrap();
+    assert!(page.contains("It is banned") && page.contains("Cheap watches"), "{page}");
+}
+
+/// So many connections that a reply is held back for about a second, and what is said meanwhile to
+/// others is said long before.
+const BUSY: u8 = 7;
+
+#[test]
+fn who_is_slowed_down_waits_for_each_reply_and_nobody_else_does() {
+    let flags = ["--connections", "24", "--guard-offences", "off"];
+    let daemon = wary(&[&flags[..], &["--guard-messages", "1/1m ban 1m tarpit"]].concat());
+    let mut browser = Browser::connect(daemon.http);
+    let mut others: Vec<Client> = (2..=BUSY).map(|network| introduced(&daemon, network)).collect();
+    let mut slow = introduced(&daemon, 1);
+    assert!(send(&mut slow, "a@example.org", "one").starts_with("250 2.0.0 Ok: stored as "));
+    assert_eq!(browser.metric("mailfly_smtp_replies_held_total"), 0);
+    // The next is one too many, which is known when it comes.
+    slow.send(b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nDATA\r\n");
+    for code in ["250", "250", "354"] {
+        slow.expect(code);
+    }
+    slow.send(b"Subject: two\r\n\r\n.\r\nMAIL FROM:<a@example.org>\r\n");
+    assert!((0..1000).any(|_| browser.metric("mailfly_smtp_replies_held_total") == 1));
+    assert_eq!(browser.ids("b").len(), 2, "it is kept all the same");
+    for other in &mut others {
+        other.send(b"NOOP\r\n");
+        other.expect("250");
+    }
+    assert!(slow.is_quiet(), "it waits, and others do not");
+    slow.expect("250 2.0.0 Ok: stored as ");
+    slow.expect("250 2.1.0 Ok");
+    assert_eq!(browser.metric("mailfly_smtp_replies_held_total"), 1, "both were one group");
+    // From half of the connections on nobody is slowed down.
+    let _more: Vec<Client> = (20..30).map(|network| introduced(&daemon, network)).collect();
+    slow.send(b"RCPT TO:<b@example.com>\r\n");
+    slow.expect("250");
+    assert_eq!(browser.metric("mailfly_smtp_replies_held_total"), 1);
 }

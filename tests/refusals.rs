@@ -191,7 +191,12 @@ fn clients_past_the_cap_are_told_so_and_a_monitor_still_gets_in() {
     let daemon = Daemon::start(&["--memory", "4MiB", "--connections", "40"]);
     let mut browser = Browser::connect(daemon.http);
     // Five are left to HTTP.
+    // None of them is idle, so that none makes way.
     let mut clients: Vec<Client> = (0..35).map(|_| Client::introduced(daemon.smtp)).collect();
+    for client in &mut clients {
+        client.send(b"MAIL FROM:<a@example.org>\r\n");
+        client.expect("250");
+    }
     let mut refused = Client::connect(daemon.smtp);
     let reply = refused.expect("421 4.3.2");
     assert!(reply.ends_with("Too many connections"), "{reply}");
@@ -204,4 +209,45 @@ fn clients_past_the_cap_are_told_so_and_a_monitor_still_gets_in() {
     leaves.expect("221");
     assert_eq!(leaves.rest(), b"");
     Client::introduced(daemon.smtp).deliver("b@example.com", b"Subject: room again\r\n\r\n");
+}
+
+#[test]
+fn near_the_cap_the_session_that_was_silent_longest_makes_way_for_a_new_one() {
+    let daemon = Daemon::start(&["--memory", "4MiB", "--connections", "40"]);
+    let mut browser = Browser::connect(daemon.http);
+    let mut oldest = Client::introduced(daemon.smtp);
+    let mut second = Client::introduced(daemon.smtp);
+    // The 31 before nine tenths of the 35 that are for mail; none of these may be asked to go.
+    let mut busy: Vec<Client> = (0..29).map(|_| Client::introduced(daemon.smtp)).collect();
+    for client in &mut busy {
+        client.send(b"MAIL FROM:<a@example.org>\r\n");
+        client.expect("250");
+    }
+    // It speaks again, so that it is not the oldest any more.
+    second.send(b"NOOP\r\n");
+    second.expect("250");
+    let made_way = "mailfly_smtp_made_way_total";
+    let mut newcomer = Client::introduced(daemon.smtp);
+    // Until the oldest has been silent for long enough, nobody goes.
+    let begun = std::time::Instant::now();
+    while browser.metric(made_way) == 0 {
+        assert!(begun.elapsed() < support::PATIENCE, "nobody makes way");
+        second.send(b"NOOP\r\n");
+        second.expect("250");
+        newcomer.send(b"QUIT\r\n");
+        newcomer.expect("221");
+        assert_eq!(newcomer.rest(), b"");
+        newcomer = Client::introduced(daemon.smtp);
+    }
+    let reply = oldest.expect("421 4.3.2 ");
+    assert!(reply.ends_with("Too many connections"), "{reply}");
+    assert_eq!(oldest.rest(), b"");
+    newcomer.deliver("b@example.com", b"Subject: there was room\r\n\r\n");
+    second.send(b"NOOP\r\n");
+    second.expect("250");
+    for client in &mut busy {
+        client.send(b"NOOP\r\n");
+        client.expect("250");
+    }
+    assert_eq!(browser.metric("mailfly_connections_refused_total{service=\"smtp\"}"), 0);
 }

@@ -50,10 +50,10 @@ const AFTER_LONG_HELP: &str = "\
 Sizes are whole numbers of bytes or of KiB, MiB, GiB or TiB: 65536, 64KiB, 4MiB.
 
 Flags overrule the environment, which overrules the file, which overrules the defaults. What is
-unknown in any of them is an error. A list of addresses is overruled as a whole.
+unknown in any of them is an error. A list of addresses or names is overruled as a whole.
 
-In the environment, the names are MAILFLY_CONFIG, MAILFLY_MAILBOX_SIZE and so on, and addresses are
-separated by commas:
+In the environment, the names are MAILFLY_CONFIG, MAILFLY_MAILBOX_SIZE and so on, and addresses and
+names are separated by commas:
     MAILFLY_SMTP=127.0.0.1:1025,[::1]:1025
 In the file, which is TOML, the names are the flags' names:
     smtp = [\"127.0.0.1:1025\", \"[::1]:1025\"]

@@ -39,7 +39,16 @@ fn text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The keys of a file; else where and why not.
+impl Keys {
+    /// The keys of a configuration file, which is TOML.
+    ///
+    /// # Errors
+    /// Where it is not understood and why, for people to read.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        parse(text)
+    }
+}
+
 pub(super) fn parse(text: &str) -> Result<Keys, String> {
     toml::from_str(text).map_err(|error| {
         let reason = error.to_string();

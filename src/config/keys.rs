@@ -7,8 +7,9 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{RuleKey, Size, TimeToLive, TrustKey, WordsKey};
+use super::{RuleKey, SecretFile, Size, TimeToLive, TrustKey, WordsKey};
 use crate::guard::Rule;
+use crate::http::AllowedHost;
 use crate::smtp::hostname::Hostname;
 use crate::smtp::session;
 use crate::store;
@@ -75,6 +76,26 @@ pub struct Keys {
     /// Fewer by default if the limit on descriptors, raised as far as it goes, allows fewer.
     #[arg(verbatim_doc_comment, long, value_name = "COUNT", value_parser = count, help_heading = LISTENING)]
     pub connections: Option<u32>,
+
+    /// Show mail under this name too; may be repeated. [default: localhost alone]
+    ///
+    /// Under its addresses and as localhost it always is. Any other name has to be listed, since
+    /// the page of any site can give this server a name of its own, and read its mail under that.
+    /// *: under any name, if what reaches it is no browser, or a secret is needed.
+    #[arg(verbatim_doc_comment, long, value_name = "NAME", value_delimiter = ',', help_heading = READING)]
+    pub http_host: Option<Vec<AllowedHost>>,
+
+    /// Reading needs a secret of this file; none: it needs none. [default: none]
+    ///
+    /// One secret a line. It is shown as a Bearer token, or as a password with any name.
+    #[arg(verbatim_doc_comment, long, value_name = "FILE", help_heading = READING)]
+    pub http_read_secret: Option<SecretFile>,
+
+    /// Deleting and marking need a secret of this file. [default: none]
+    ///
+    /// It will do for reading, too. none: what is needed for reading is needed.
+    #[arg(verbatim_doc_comment, long, value_name = "FILE", help_heading = READING)]
+    pub http_delete_secret: Option<SecretFile>,
 
     /// How bad requests are answered. [default: curt]
     #[arg(long, value_name = "POLICY", help_heading = MAIL)]
@@ -172,6 +193,7 @@ pub struct Keys {
 }
 
 const LISTENING: &str = "Listening";
+const READING: &str = "Who may read and delete";
 const MAIL: &str = "Mail";
 const MEMORY: &str = "Memory";
 const GUARD: &str = "The guard";
@@ -234,7 +256,7 @@ impl From<store::Naming> for Naming {
 
 impl Keys {
     /// The names of all keys, in the order of the fields.
-    pub(super) const NAMES: [&str; 28] = [
+    pub const NAMES: [&str; 31] = [
         "smtp",
         "http",
         "smtps",
@@ -245,6 +267,9 @@ impl Keys {
         "proxy-from",
         "hostname",
         "connections",
+        "http-host",
+        "http-read-secret",
+        "http-delete-secret",
         "policy",
         "naming",
         "message-size",
@@ -294,6 +319,9 @@ impl Keys {
             proxy_from: self.proxy_from.or(below.proxy_from),
             hostname: self.hostname.or(below.hostname),
             connections: self.connections.or(below.connections),
+            http_host: self.http_host.or(below.http_host),
+            http_read_secret: self.http_read_secret.or(below.http_read_secret),
+            http_delete_secret: self.http_delete_secret.or(below.http_delete_secret),
             policy: self.policy.or(below.policy),
             naming: self.naming.or(below.naming),
             message_size: self.message_size.or(below.message_size),
@@ -333,6 +361,9 @@ impl Keys {
             "proxy-from" => self.proxy_from = Some(trusted(text)?),
             "hostname" => self.hostname = Some(parsed(text)?),
             "connections" => self.connections = Some(count(text)?),
+            "http-host" => self.http_host = Some(list(text)?),
+            "http-read-secret" => self.http_read_secret = Some(parsed(text)?),
+            "http-delete-secret" => self.http_delete_secret = Some(parsed(text)?),
             "policy" => self.policy = Some(chosen(text)?),
             "naming" => self.naming = Some(chosen(text)?),
             "message-size" => self.message_size = Some(parsed(text)?),
@@ -359,6 +390,10 @@ impl Keys {
 
 fn parsed<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+fn list<T: FromStr<Err: ToString>>(text: &str) -> Result<Vec<T>, String> {
+    text.split(',').map(|text| parsed(text.trim())).collect()
 }
 
 fn count(text: &str) -> Result<u32, String> {
@@ -405,6 +440,7 @@ mod tests {
         for name in Keys::NAMES {
             let text = match name {
                 "smtp" | "http" | "smtps" | "https" => "127.0.0.1:0",
+                "http-host" => "mail.example",
                 "policy" => "rfc",
                 "naming" => "full",
                 "ttl" => "1h",

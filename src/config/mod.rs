@@ -20,6 +20,7 @@ mod file;
 mod keys;
 mod machine;
 mod rules;
+mod secret_file;
 mod settings;
 mod units;
 
@@ -32,6 +33,7 @@ pub use error::{Error, Impossible};
 pub use keys::{Keys, Naming as NamingKey, Policy as PolicyKey};
 pub use machine::Machine;
 pub use rules::{NoPath, RuleKey, RuleKeyError, TrustKey, WordsKey};
+pub use secret_file::SecretFile;
 pub use settings::Settings;
 pub(crate) use units::rounded;
 pub use units::{Size, SizeError, TimeToLive, TimeToLiveError};

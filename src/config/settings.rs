@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::{Impossible, Keys, Machine, RuleKey, Size, TimeToLive, TrustKey, WordsKey};
+use super::{Impossible, Keys, Machine, RuleKey, SecretFile, Size, TimeToLive, TrustKey, WordsKey};
 use crate::guard::{Networks, Rule, Rules};
+use crate::http::AllowedHost;
 use crate::limits::{
     ADVICE_ROUNDS_MAX, ARENA_BYTES, CONNECTIONS_DEFAULT, KIB, LISTENERS_MAX, MAILBOX_BYTES_DEFAULT,
     MAILBOX_MESSAGES_DEFAULT, MAILBOX_SHARE, MAILBOXES_DEFAULT, MAILBOXES_MAX,
@@ -41,6 +42,12 @@ pub struct Settings {
     /// The most connections at once, SMTP and HTTP together; at least 1, and no more than there
     /// are descriptors for.
     pub connections_max: u32,
+    /// The names under which mail is shown, beside addresses and `localhost`.
+    pub http_hosts: Vec<AllowedHost>,
+    /// Where the secrets are that reading needs.
+    pub http_read_secret: SecretFile,
+    /// Where the secrets are that deleting and marking need.
+    pub http_delete_secret: SecretFile,
     /// How bad requests are answered.
     pub policy: Policy,
     /// What of an address names its mailbox.
@@ -128,6 +135,9 @@ impl Settings {
             }),
             proxies,
             connections_max,
+            http_hosts: keys.http_host.unwrap_or_default(),
+            http_read_secret: keys.http_read_secret.unwrap_or_default(),
+            http_delete_secret: keys.http_delete_secret.unwrap_or_default(),
             policy: keys.policy.map_or(Policy::Curt, Policy::from),
             naming: keys.naming.map_or(Naming::Local, Naming::from),
             message_bytes_max,
@@ -162,6 +172,9 @@ impl Settings {
             tls_connections: Some(self.tls_connections_max),
             proxy_from: Some(TrustKey::list(&self.proxies)),
             connections: Some(self.connections_max),
+            http_host: Some(self.http_hosts.clone()),
+            http_read_secret: Some(self.http_read_secret.clone()),
+            http_delete_secret: Some(self.http_delete_secret.clone()),
             policy: Some(self.policy.into()),
             naming: Some(self.naming.into()),
             message_size: Some(Size(self.message_bytes_max)),
@@ -339,6 +352,11 @@ mod tests {
             (1..=TTL_MS_MAX).prop_map(TimeToLive::Milliseconds),
         ];
         let places = (addresses(), addresses(), "[a-zA-Z0-9._-]{1,255}", 1_u32..1_000_000);
+        let secret =
+            || "none|[a-zA-Z0-9/._ -]{1,40}".prop_map(|path: String| path.parse().unwrap());
+        let hosts = prop::collection::vec(r"\*|[a-z0-9_-]{1,9}(\.[a-z0-9_-]{1,9})?", 0..4)
+            .prop_map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
+        let reading = (hosts, secret(), secret());
         let policy = prop_oneof![Just(PolicyKey::Curt), Just(PolicyKey::Rfc)];
         let naming = prop_oneof![Just(NamingKey::Local), Just(NamingKey::Full)];
         let sizes = (1_usize..=1 << 30, 0_usize..1 << 34, 0_usize..1 << 40);
@@ -349,9 +367,15 @@ mod tests {
                 .prop_map(|address| vec![address.to_string().parse().unwrap()]),
         ];
         let guard = (trust, 1_u32..GUARD_COUNT_MAX, any::<bool>());
-        (places, (policy, naming, ttl), sizes, counts, guard).prop_map(
-            |((smtp, http, hostname, connections), (policy, naming, ttl), sizes, counts, guard)| {
-                let (trust, messages, bounces) = guard;
+        (places, reading, (policy, naming, ttl), sizes, counts, guard).prop_map(
+            |(
+                (smtp, http, hostname, connections),
+                (hosts, read_secret, delete_secret),
+                (policy, naming, ttl),
+                sizes,
+                counts,
+                (trust, messages, bounces),
+            )| {
                 let default = Settings::resolve(Keys::default(), &machine(1000)).unwrap().keys();
                 let (message, mailbox_more, memory_more) = sizes;
                 let mailbox = message + MIB + mailbox_more;
@@ -362,6 +386,9 @@ mod tests {
                     http: Some(http),
                     hostname: hostname.parse().ok(),
                     connections: Some(connections),
+                    http_host: Some(hosts),
+                    http_read_secret: Some(read_secret),
+                    http_delete_secret: Some(delete_secret),
                     policy: Some(policy),
                     naming: Some(naming),
                     message_size: Some(Size(message)),

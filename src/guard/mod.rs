@@ -151,6 +151,12 @@ impl Guard {
         self.verdict(peer, found, now)
     }
 
+    /// The rules that it was made with.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// The subjects that were banned in the last hours, newest first.
     pub fn banned_subjects(&self, now: Now) -> impl Iterator<Item = BannedSubject<'_>> {
         self.banned_subjects.iter(now.monotonic_ms)

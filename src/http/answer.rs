@@ -7,14 +7,15 @@ use crate::limits::{
 use crate::store::{Envelope, Lost, Mailbox, MailboxName, Message, Missing};
 
 use super::desk::Desk;
+use super::gate::Denied;
 use super::held::Full;
 use super::message::view::View;
 use super::newest::Newest;
 use super::request::{Refused, Request};
-use super::response::{Response, Status};
+use super::response::{Images, Response, Status};
 use super::route::{Action, Found, query_value};
 use super::trace::Trace;
-use super::{api, download, link, monitor, pages};
+use super::{api, download, letter, link, monitor, pages, standing};
 
 /// Answers a request that is whole and allowed.
 pub(super) fn answer(
@@ -74,6 +75,8 @@ impl Errand<'_, '_, '_> {
             Action::Metrics => Ok(monitor::metrics(self.desk)),
             Action::Status => Ok(monitor::status(self.desk)),
             Action::StatusPage => Ok(pages::status::page(self.desk)),
+            Action::Refused => Ok(standing::respond(&(self.desk.standing)())),
+            Action::RefusedPage => Ok(pages::refused::page(self.desk)),
             Action::Livez => Ok(monitor::livez()),
             Action::Readyz => Ok(monitor::readyz(self.desk.ready)),
         }
@@ -119,15 +122,17 @@ impl Errand<'_, '_, '_> {
         let (_, message, view) = self.view(&name)?;
         let spelling = link::spelling(&name, self.desk.naming);
         let path = link::attachment(&name, self.desk.naming, message.id);
-        let link = self.request.host.map_or(path.clone(), |host| format!("http://{host}{path}"));
+        let link =
+            self.request.host.map_or(path.clone(), |host| format!("http://{}{path}", host.text()));
         Ok(api::show(&spelling, &message, view, &link, self.desk.responses)?)
     }
 
     fn message_page(&mut self) -> Result<Response, Failure> {
         let name = self.name()?;
         let (mailbox, message, view) = self.view(&name)?;
-        let response = pages::message::page(self.desk, &name, &message, &view);
-        if !self.request.method.is_head() {
+        let response = pages::message::page(self.desk, &name, &message, &view, self.images());
+        // Nor by a page of another site, which may have this path in an image of its own.
+        if !self.request.method.is_head() && !self.request.is_foreign() {
             // It was there a moment ago, and nothing has changed since.
             let _ = self.desk.store.mark_seen(mailbox, message.id, true, self.now);
         }
@@ -138,8 +143,18 @@ impl Errand<'_, '_, '_> {
         let name = self.name()?;
         let (_, _, view) = self.view(&name)?;
         let mut html = self.desk.responses.begin()?;
-        html.push(view.html.as_bytes())?;
-        Ok(Response::letter(html))
+        for piece in letter::without_links(&view.html) {
+            html.push(piece.as_bytes())?;
+        }
+        Ok(Response::letter(html, self.images()))
+    }
+
+    /// The images that the reader asks for.
+    fn images(&self) -> Images {
+        match query_value(self.request.query, link::IMAGES.0).as_deref() {
+            Some(value) if value == link::IMAGES.1 => Images::Remote,
+            _ => Images::Own,
+        }
     }
 
     fn view(&mut self, name: &MailboxName) -> Result<(Mailbox, Message, View), Failure> {
@@ -253,7 +268,7 @@ pub(super) enum Failure {
     Spelling,
     NotFound,
     Method(String),
-    Foreign,
+    Denied(Denied),
     BodyTooLarge,
     Body,
     Limit,
@@ -288,6 +303,9 @@ impl Failure {
         };
         match self {
             Self::Method(allow) => response.with("Allow", allow),
+            Self::Denied(Denied::ReadSecret) => challenge(response, "mailfly"),
+            // Another realm, so that a browser that reads with one secret asks for the other.
+            Self::Denied(Denied::ChangeSecret) => challenge(response, "mailfly: delete"),
             _ => response,
         }
     }
@@ -298,7 +316,9 @@ impl Failure {
             Self::Spelling | Self::Limit | Self::Name | Self::Body => Status::BAD_REQUEST,
             Self::NotFound => Status::NOT_FOUND,
             Self::Method(_) => Status::METHOD_NOT_ALLOWED,
-            Self::Foreign => Status::FORBIDDEN,
+            Self::Denied(Denied::Misdirected) => Status::MISDIRECTED,
+            Self::Denied(Denied::Foreign) => Status::FORBIDDEN,
+            Self::Denied(Denied::ReadSecret | Denied::ChangeSecret) => Status::UNAUTHORIZED,
             Self::BodyTooLarge => Status::CONTENT_TOO_LARGE,
             Self::Gone => Status::GONE,
             Self::Busy => Status::UNAVAILABLE,
@@ -321,7 +341,14 @@ impl Failure {
             Self::Spelling => "nothing here is spelled like that".into(),
             Self::NotFound => "there is nothing here".into(),
             Self::Method(allow) => format!("only {allow} can be done here"),
-            Self::Foreign => "another site's page must not do this".into(),
+            Self::Denied(Denied::Misdirected) => {
+                "this server does not answer to that name; --http-host makes it, and addresses \
+                 always do"
+                    .into()
+            }
+            Self::Denied(Denied::Foreign) => "another site's page must not do this".into(),
+            Self::Denied(Denied::ReadSecret) => "reading needs a secret".into(),
+            Self::Denied(Denied::ChangeSecret) => "changing anything needs a secret".into(),
             Self::BodyTooLarge => {
                 format!("a body may have {HTTP_BODY_BYTES_MAX} bytes, where one is taken at all")
             }
@@ -332,6 +359,13 @@ impl Failure {
             Self::Busy => "too many answers are waiting to be read; try again soon".into(),
         }
     }
+}
+
+/// Asks for a secret, in both ways that it may be shown (RFC 9110 section 11.6.1).
+fn challenge(response: Response, realm: &str) -> Response {
+    response
+        .with("WWW-Authenticate", format!("Basic realm=\"{realm}\""))
+        .with("WWW-Authenticate", format!("Bearer realm=\"{realm}\""))
 }
 
 /// How the asker would like to be spoken to.

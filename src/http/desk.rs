@@ -4,7 +4,9 @@ use crate::metrics::Sample;
 use crate::phases::Phases;
 use crate::store::{Message, Naming, Store};
 
+use super::gate::Gate;
 use super::held::Responses;
+use super::standing::Standing;
 
 /// What an [`Exchange`](super::Exchange) reaches the rest of the program through.
 pub struct Desk<'a> {
@@ -12,6 +14,8 @@ pub struct Desk<'a> {
     pub store: &'a mut Store,
     /// How an address names a mailbox.
     pub naming: Naming,
+    /// Who may ask for what.
+    pub gate: &'a Gate,
     /// What this server calls itself; in Received lines and on the pages.
     pub hostname: &'a str,
     /// Where it takes mail, for the pages to tell; `127.0.0.1:1025`, say. Empty if nowhere.
@@ -21,6 +25,8 @@ pub struct Desk<'a> {
     pub ready: bool,
     /// The counters and gauges, read when somebody asks for them.
     pub samples: &'a dyn Fn(&Store) -> Vec<Sample>,
+    /// How the one who asks stands with the guard, read when it asks.
+    pub standing: &'a dyn Fn() -> Standing,
     /// How long the server's phases take.
     pub phases: &'a Phases,
     /// Room to read messages into, kept from one answer to the next.

@@ -45,6 +45,15 @@ impl Exchange {
             }
         };
         let voice = Voice::of(request.path);
+        if let Err(denied) = desk.gate.is_meant(&request) {
+            return self.turn_down(
+                input,
+                &request,
+                Failure::Denied(denied).respond(voice),
+                desk,
+                now,
+            );
+        }
         let found = match route::find(request.method, request.path) {
             Ok(found) => found,
             Err(missed) => {
@@ -56,8 +65,14 @@ impl Exchange {
                 return self.turn_down(input, &request, failure.respond(voice), desk, now);
             }
         };
-        if found.route.changes() && request.is_foreign() {
-            return self.turn_down(input, &request, Failure::Foreign.respond(voice), desk, now);
+        if let Err(denied) = desk.gate.admit(&request, found.route.reach) {
+            return self.turn_down(
+                input,
+                &request,
+                Failure::Denied(denied).respond(voice),
+                desk,
+                now,
+            );
         }
         if request.content_length > found.route.body_bytes_max {
             let response = Failure::BodyTooLarge.respond(voice);

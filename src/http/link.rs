@@ -2,12 +2,16 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::response::Images;
 use crate::store::{MailboxName, MessageId, Naming};
 
 /// Everything but what never needs encoding (RFC 3986 section 2.3), and `@` and `+`, which addresses
 /// are full of.
 const ENCODED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b'+');
+
+/// What a query says, field and value, to have the images of a message's HTML fetched.
+pub(super) const IMAGES: (&str, &str) = ("images", "remote");
 
 /// The page of a mailbox.
 pub(super) fn mailbox_page(name: &MailboxName, naming: Naming) -> String {
@@ -17,6 +21,14 @@ pub(super) fn mailbox_page(name: &MailboxName, naming: Naming) -> String {
 /// The page of a message.
 pub(super) fn message_page(name: &MailboxName, naming: Naming, id: MessageId) -> String {
     format!("/mailbox/{}/{id}", segment(name, naming))
+}
+
+/// The query for these images; empty if it needs none.
+pub(super) fn images(images: Images) -> String {
+    match images {
+        Images::Own => String::new(),
+        Images::Remote => format!("?{}={}", IMAGES.0, IMAGES.1),
+    }
 }
 
 /// The source of a message.

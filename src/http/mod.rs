@@ -4,6 +4,9 @@
 //! ```text
 //! exchange   one connection's conversation: when is a request whole, what is owed
 //!   request      a head and its strictness            bytes -> Request
+//!     host         whom it means
+//!   gate         who may ask for what
+//!     secret       what reading and deleting may need
 //!   route        the table of all that can be asked    Request -> Route
 //!   answer       does what the route says              Route, Desk -> Response
 //!     api            JSON, in the shapes of Inbucket's REST v1
@@ -14,6 +17,7 @@
 //!     download       how an attachment is handed over
 //!     link           paths that come back to what they name
 //!     date           a moment in the spellings that HTTP, JSON and mail want
+//!     standing       why a sender was refused
 //!     monitor        metrics, status, livez, readyz
 //!   response     the one place that writes a head     Response -> bytes
 //! desk       the world that an answer may touch
@@ -26,7 +30,10 @@ mod date;
 pub mod desk;
 mod download;
 pub mod exchange;
+pub mod gate;
 pub mod held;
+pub mod host;
+mod letter;
 mod link;
 pub mod message;
 mod monitor;
@@ -35,11 +42,16 @@ mod pages;
 pub mod request;
 pub mod response;
 pub mod route;
+pub mod secret;
+pub mod standing;
 pub mod trace;
 
 pub use desk::{Desk, Scratch};
 pub use exchange::Exchange;
+pub use gate::Gate;
 pub use held::Responses;
+pub use host::AllowedHost;
+pub use secret::Secrets;
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,15 @@
 //! The head of a request: bytes in, a [`Request`] or the reason for refusing it out.
 //!
 //! Strict, because whoever sits before us (a proxy, a cache) must never read a request otherwise
-//! than we do: CRLF only, one Host, one Content-Length in plain digits, no Transfer-Encoding.
+//! than we do: CRLF only, one Host, and no other in the target, one Content-Length in plain digits,
+//! no Transfer-Encoding.
 //! httparse judges the tokens.
 
 use memchr::{memchr_iter, memmem};
 
 use crate::limits::{HTTP_HEAD_BYTES_MAX, HTTP_HEADERS_MAX, HTTP_TARGET_BYTES_MAX};
 
+use super::host::Host;
 use super::response::Status;
 
 /// A request's head, as far as anything here asks about it. Borrows from the connection's input.
@@ -19,9 +21,8 @@ pub struct Request<'a> {
     pub path: &'a str,
     /// The query as it was sent, without the `?`; empty if there is none.
     pub query: &'a str,
-    /// The Host field: a name or address, with a port perhaps; no other characters. Only HTTP/1.0
-    /// comes without.
-    pub host: Option<&'a str>,
+    /// The Host field. Only HTTP/1.0 comes without.
+    pub host: Option<Host<'a>>,
     /// Whether the connection outlives this request (RFC 9112 section 9.3).
     pub keep_alive: bool,
     /// Whether the client speaks HTTP/1.0 and has to be told that the connection lives.
@@ -34,6 +35,8 @@ pub struct Request<'a> {
     pub origin: Option<&'a str>,
     /// The Sec-Fetch-Site field.
     pub fetch_site: Option<&'a str>,
+    /// The Authorization field.
+    pub authorization: Option<&'a str>,
     /// The length of the head, its blank line included.
     pub head_bytes: usize,
 }
@@ -161,7 +164,7 @@ impl<'a> Request<'a> {
             return Err(Refused::TargetTooLong);
         }
         let method = Method::named(method).ok_or(Refused::MethodUnknown)?;
-        let target = origin_form(target).ok_or(Refused::Bad)?;
+        let (authority, target) = origin_form(target).ok_or(Refused::Bad)?;
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut request = Self {
             method,
@@ -174,9 +177,11 @@ impl<'a> Request<'a> {
             expect_continue: false,
             origin: None,
             fetch_site: None,
+            authorization: None,
             head_bytes,
         };
         request.read_fields(head.headers)?;
+        request.name_host(authority)?;
         Ok(Some(request))
     }
 
@@ -207,8 +212,8 @@ impl<'a> Request<'a> {
             } else if is("transfer-encoding") {
                 transfer_encoding = true;
             } else if is("host") {
-                let host = text(field)?;
-                if !is_host(host) || self.host.replace(host).is_some() {
+                let host = Host::parse(text(field)?).ok_or(Refused::Bad)?;
+                if self.host.replace(host).is_some() {
                     return Err(Refused::Bad);
                 }
             } else if is("connection") {
@@ -224,6 +229,9 @@ impl<'a> Request<'a> {
                 self.origin = Some(if self.origin.is_some() { "" } else { text(field)? });
             } else if is("sec-fetch-site") {
                 self.fetch_site = Some(if self.fetch_site.is_some() { "" } else { text(field)? });
+            } else if is("authorization") {
+                let second = self.authorization.is_some();
+                self.authorization = Some(if second { "" } else { text(field)? });
             }
         }
         match (transfer_encoding, content_length) {
@@ -235,6 +243,15 @@ impl<'a> Request<'a> {
             return Err(Refused::Bad);
         }
         Ok(())
+    }
+
+    /// A target that names a host has to name the same (RFC 9112 section 3.2.2 has it overrule the
+    /// field; who looks at the field, though, must not see another).
+    fn name_host(&mut self, authority: Option<&'a str>) -> Result<(), Refused> {
+        let Some(authority) = authority else { return Ok(()) };
+        let named = Host::parse(authority).ok_or(Refused::Bad)?;
+        let host = *self.host.get_or_insert(named);
+        if host.text().eq_ignore_ascii_case(named.text()) { Ok(()) } else { Err(Refused::Bad) }
     }
 
     fn read_connection(&mut self, value: &str) {
@@ -256,27 +273,38 @@ impl<'a> Request<'a> {
     /// neither.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
-        match (self.fetch_site, self.origin) {
-            (Some(site), _) => !matches!(site, "same-origin" | "none"),
-            (None, None) => false,
-            (None, Some(origin)) => {
-                let host = origin
-                    .strip_prefix("http://")
-                    .or_else(|| origin.strip_prefix("https://"))
-                    .unwrap_or_default();
-                !self.host.is_some_and(|own| own.eq_ignore_ascii_case(host))
-            }
-        }
+        self.fetch_site.map_or(self.has_foreign_origin(), |site| !is_ours(site))
+    }
+
+    /// Whether a page of some other site sent this request, and the browser says which: it does
+    /// wherever the page would learn the answer, and whenever it opens a stream or sends a form.
+    #[must_use]
+    pub fn has_foreign_origin(&self) -> bool {
+        let Some(origin) = self.origin else { return false };
+        let host = origin
+            .strip_prefix("http://")
+            .or_else(|| origin.strip_prefix("https://"))
+            .unwrap_or_default();
+        // A form of our own pages may come from `null`; the browser then says better whose it is.
+        !self.host.is_some_and(|own| own.text().eq_ignore_ascii_case(host))
+            && !self.fetch_site.is_some_and(is_ours)
     }
 }
 
-/// The path and query of a target; a client may send a whole URL (RFC 9112 section 3.2.2).
-fn origin_form(target: &str) -> Option<&str> {
+/// Whether the browser says that one of our own pages, or the user, made the request.
+fn is_ours(fetch_site: &str) -> bool {
+    matches!(fetch_site, "same-origin" | "none")
+}
+
+/// The path and query of a target, and the host before it: a client may send a whole URL (RFC 9112
+/// section 3.2.2).
+fn origin_form(target: &str) -> Option<(Option<&str>, &str)> {
     if target.starts_with('/') {
-        return Some(target);
+        return Some((None, target));
     }
     let rest = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"))?;
-    rest.find('/').and_then(|slash| rest.get(slash..))
+    let (authority, path) = rest.split_at_checked(rest.find('/')?)?;
+    Some((Some(authority), path))
 }
 
 fn has_bare_lf(head: &[u8]) -> bool {
@@ -296,13 +324,6 @@ fn text<'a>(field: &httparse::Header<'a>) -> Result<&'a str, Refused> {
     std::str::from_utf8(field.value).map(str::trim).map_err(|_| Refused::Bad)
 }
 
-fn is_host(host: &str) -> bool {
-    !host.is_empty()
-        && host.bytes().all(|byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,7 +340,7 @@ mod tests {
     fn a_head_is_read() {
         let request = request("GET /mailbox?name=a HTTP/1.1\r\nHost: [::1]:8025\r\n\r\nrest");
         assert_eq!((request.path, request.query), ("/mailbox", "name=a"));
-        assert_eq!(request.host, Some("[::1]:8025"));
+        assert_eq!(request.host.map(Host::text), Some("[::1]:8025"));
         assert!(request.keep_alive && !request.expect_continue);
         assert_eq!(request.head_bytes, 50);
     }
@@ -338,6 +359,8 @@ mod tests {
             ("Host: a/b\r\n", Refused::Bad),
             ("Host: a@b\r\n", Refused::Bad),
             ("Host:\r\n", Refused::Bad),
+            ("Host: a:80:80\r\n", Refused::Bad),
+            ("Host: a, b\r\n", Refused::Bad),
             ("", Refused::Bad),
             ("Host : a\r\n", Refused::Bad),
             ("Host: a\r\n X: folded\r\n", Refused::Bad),
@@ -366,7 +389,13 @@ mod tests {
 
     #[test]
     fn a_whole_url_is_a_path() {
-        assert_eq!(request("GET http://b/x?y HTTP/1.1\r\nHost: a\r\n\r\n").path, "/x");
+        assert_eq!(request("GET http://A:1/x?y HTTP/1.1\r\nHost: a:1\r\n\r\n").path, "/x");
+        let old = request("GET http://a/x HTTP/1.0\r\n\r\n");
+        assert_eq!((old.path, old.host.map(Host::text)), ("/x", Some("a")));
+        for target in ["http://b/x", "http://a:1/x", "http:///x", "http://u@a/x", "http://a?x/"] {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(refused(&head), Refused::Bad, "{target}");
+        }
     }
 
     #[test]

@@ -62,13 +62,23 @@ pub struct Manner {
     pub old: bool,
 }
 
+/// Which images of a message's HTML are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// Those within it.
+    Own,
+    /// Those that it would fetch from anywhere too, which tells whoever is there that the message
+    /// was opened, when, and from where: only if the reader asks.
+    Remote,
+}
+
 /// What a browser may do with the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Policy {
     /// Our own page: our style sheet, our frames, forms that go to us. No script.
     Page,
     /// A message's HTML: shown, and nothing else; in a frame of ours only.
-    Letter,
+    Letter(Images),
     /// Data: nothing at all.
     Data,
 }
@@ -80,8 +90,12 @@ impl Policy {
                 "default-src 'none'; style-src 'self'; img-src data:; frame-src 'self'; \
                  form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
             }
-            Self::Letter => {
+            Self::Letter(Images::Own) => {
                 "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; \
+                 form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+            }
+            Self::Letter(Images::Remote) => {
+                "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data: http: https:; \
                  form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
             }
             Self::Data => "sandbox; default-src 'none'; frame-ancestors 'none'",
@@ -94,7 +108,7 @@ impl Policy {
     const fn referrer(self) -> &'static str {
         match self {
             Self::Page => "same-origin",
-            Self::Letter | Self::Data => "no-referrer",
+            Self::Letter(_) | Self::Data => "no-referrer",
         }
     }
 }
@@ -108,8 +122,8 @@ impl Response {
 
     /// The HTML of a message, for the frame in its page.
     #[must_use]
-    pub fn letter(html: Writing) -> Self {
-        Self::new(Status::OK, "text/html; charset=utf-8", Policy::Letter, html.into())
+    pub fn letter(html: Writing, images: Images) -> Self {
+        Self::new(Status::OK, "text/html; charset=utf-8", Policy::Letter(images), html.into())
     }
 
     /// JSON.
@@ -196,6 +210,9 @@ impl Response {
             ("Cross-Origin-Resource-Policy", "same-origin"),
             ("Referrer-Policy", self.policy.referrer()),
             ("X-Content-Type-Options", "nosniff"),
+            // No policy above keeps a browser from looking up the names that links lead to, and a
+            // name of its own for each letter tells its sender who has opened it.
+            ("X-DNS-Prefetch-Control", "off"),
         ];
         let own = self.fields.iter().map(|(name, value)| (*name, value.as_str()));
         let connection = match (manner.keep_alive, manner.old) {
@@ -225,6 +242,7 @@ impl Status {
     pub const OK: Self = Self(200);
     pub const SEE_OTHER: Self = Self(303);
     pub const BAD_REQUEST: Self = Self(400);
+    pub const UNAUTHORIZED: Self = Self(401);
     pub const FORBIDDEN: Self = Self(403);
     pub const NOT_FOUND: Self = Self(404);
     pub const METHOD_NOT_ALLOWED: Self = Self(405);
@@ -232,6 +250,7 @@ impl Status {
     pub const CONTENT_TOO_LARGE: Self = Self(413);
     pub const URI_TOO_LONG: Self = Self(414);
     pub const EXPECTATION_FAILED: Self = Self(417);
+    pub const MISDIRECTED: Self = Self(421);
     pub const HEADERS_TOO_LARGE: Self = Self(431);
     pub const NOT_IMPLEMENTED: Self = Self(501);
     pub const UNAVAILABLE: Self = Self(503);
@@ -244,6 +263,7 @@ impl Status {
             200 => "OK",
             303 => "See Other",
             400 => "Bad Request",
+            401 => "Unauthorized",
             403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
@@ -251,6 +271,7 @@ impl Status {
             413 => "Content Too Large",
             414 => "URI Too Long",
             417 => "Expectation Failed",
+            421 => "Misdirected Request",
             431 => "Request Header Fields Too Large",
             501 => "Not Implemented",
             503 => "Service Unavailable",

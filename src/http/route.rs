@@ -20,6 +20,8 @@ pub struct Route {
     pub method: Method,
     /// The path's segments.
     pub path: &'static [Segment],
+    /// How far it reaches, and so who may ask for it.
+    pub reach: Reach,
     /// What is done.
     pub action: Action,
     /// The longest body that may come with it.
@@ -37,6 +39,19 @@ pub enum Segment {
     Id,
     /// A number, counted from 0.
     Number,
+}
+
+/// How far what a route does reaches. Each has to say it; [`Gate`](super::gate::Gate) goes by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It says nothing about mail: for anybody.
+    Open,
+    /// It reads. Other sites may link to it, but not look at the answer.
+    Read,
+    /// It goes on telling what comes in: pages of other sites must not open it.
+    Stream,
+    /// It changes something, which pages of other sites must not.
+    Change,
 }
 
 /// What a route does.
@@ -61,16 +76,19 @@ pub enum Action {
     Metrics,
     Status,
     StatusPage,
+    Refused,
+    RefusedPage,
     Livez,
     Readyz,
 }
 
 use Action as A;
 use Method::{Delete, Get, Patch, Post};
+use Reach::{Change, Open, Read};
 use Segment::{Id, Name, Number, Word};
 
-const fn route(method: Method, path: &'static [Segment], action: Action) -> Route {
-    Route { method, path, action, body_bytes_max: 0 }
+const fn route(method: Method, path: &'static [Segment], reach: Reach, action: Action) -> Route {
+    Route { method, path, reach, action, body_bytes_max: 0 }
 }
 
 const API_MAILBOX: &[Segment] = &[Word("api"), Word("v1"), Word("mailbox"), Name];
@@ -82,43 +100,50 @@ const API_ATTACHMENT: &[Segment] =
 
 /// Every route.
 pub const ROUTES: &[Route] = &[
-    route(Get, &[], A::Home),
-    route(Get, &[Word("style.css")], A::Style),
-    route(Get, &[Word("mailbox")], A::Find),
-    route(Get, &[Word("mailbox"), Name], A::MailboxPage),
-    route(Post, &[Word("mailbox"), Name, Word("delete")], A::MailboxPageDelete),
-    route(Get, &[Word("mailbox"), Name, Id], A::MessagePage),
-    route(Post, &[Word("mailbox"), Name, Id, Word("delete")], A::MessagePageDelete),
-    route(Get, &[Word("mailbox"), Name, Id, Word("html")], A::MessageHtml),
-    route(Get, API_MAILBOX, A::List),
-    route(Delete, API_MAILBOX, A::Purge),
-    route(Get, API_MESSAGE, A::Show),
+    route(Get, &[], Read, A::Home),
+    route(Get, &[Word("style.css")], Open, A::Style),
+    route(Get, &[Word("mailbox")], Read, A::Find),
+    route(Get, &[Word("mailbox"), Name], Read, A::MailboxPage),
+    route(Post, &[Word("mailbox"), Name, Word("delete")], Change, A::MailboxPageDelete),
+    route(Get, &[Word("mailbox"), Name, Id], Read, A::MessagePage),
+    route(Post, &[Word("mailbox"), Name, Id, Word("delete")], Change, A::MessagePageDelete),
+    route(Get, &[Word("mailbox"), Name, Id, Word("html")], Read, A::MessageHtml),
+    route(Get, API_MAILBOX, Read, A::List),
+    route(Delete, API_MAILBOX, Change, A::Purge),
+    route(Get, API_MESSAGE, Read, A::Show),
     Route {
         method: Patch,
         path: API_MESSAGE,
+        reach: Change,
         action: A::Mark,
         body_bytes_max: HTTP_BODY_BYTES_MAX,
     },
-    route(Delete, API_MESSAGE, A::Delete),
-    route(Get, API_SOURCE, A::Source),
-    route(Get, API_ATTACHMENT, A::Attachment),
-    route(Get, &[Word("api"), Word("v1"), Word("status")], A::Status),
-    route(Get, &[Word("status")], A::StatusPage),
-    route(Get, &[Word("metrics")], A::Metrics),
-    route(Get, &[Word("livez")], A::Livez),
-    route(Get, &[Word("readyz")], A::Readyz),
+    route(Delete, API_MESSAGE, Change, A::Delete),
+    route(Get, API_SOURCE, Read, A::Source),
+    route(Get, API_ATTACHMENT, Read, A::Attachment),
+    route(Get, &[Word("api"), Word("v1"), Word("status")], Read, A::Status),
+    route(Get, &[Word("status")], Read, A::StatusPage),
+    route(Get, &[Word("api"), Word("v1"), Word("refused")], Read, A::Refused),
+    route(Get, &[Word("refused")], Read, A::RefusedPage),
+    route(Get, &[Word("metrics")], Read, A::Metrics),
+    route(Get, &[Word("livez")], Open, A::Livez),
+    route(Get, &[Word("readyz")], Open, A::Readyz),
 ];
+
+// What asks with another method than GET changes something, and nothing else does.
+const _: () = {
+    let mut at = 0;
+    while at < ROUTES.len() {
+        let route = &ROUTES[at];
+        assert!(matches!(route.method, Get) != matches!(route.reach, Change));
+        at += 1;
+    }
+};
 
 /// The most segments that a route has.
 const SEGMENTS_MAX: usize = 7;
 
 impl Route {
-    /// Whether it changes anything, so that foreign pages must not ask for it.
-    #[must_use]
-    pub fn changes(&self) -> bool {
-        self.method != Get
-    }
-
     fn matches(&self, path: &[Piece<'_>]) -> bool {
         self.path.len() == path.len()
             && self.path.iter().zip(path).all(|(segment, piece)| match segment {

@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::request::Method;
-use super::route::{ROUTES, Route, Segment};
-use super::{Desk, Exchange, Responses, Scratch};
+use super::route::{ROUTES, Reach, Route, Segment};
+use super::standing::{BannedSubject, Reason, Standing, Used};
+use super::{Desk, Exchange, Gate, Responses, Scratch};
 use crate::clock::Now;
 use crate::limits::{KIB, MIB};
 use crate::metrics::{Kind, Sample};
@@ -20,6 +21,8 @@ struct World {
     phases: Phases,
     scratch: Scratch,
     responses: Responses,
+    standing: Standing,
+    gate: Gate,
     ready: bool,
     now: Now,
 }
@@ -40,6 +43,8 @@ impl World {
             phases: Phases::new().expect("bounds"),
             scratch: Scratch::new(demand.message_bytes_max),
             responses: Responses::new(demand.message_bytes_max),
+            standing: Standing::default(),
+            gate: Gate { hosts: vec!["h".parse().expect("a name")], ..Gate::default() },
             ready: true,
             now: Now { monotonic_ms: 1000, unix_ms: 784_111_777_042 },
         }
@@ -74,13 +79,16 @@ impl World {
             let (name, help) = ("mailfly_messages", "Messages");
             vec![Sample { name, help, kind: Kind::Gauge, label: None, value }]
         };
+        let standing = || self.standing.clone();
         act(&mut Desk {
             store: &mut self.store,
             naming: Naming::Local,
+            gate: &self.gate,
             hostname: "mail.example",
             smtp: "127.0.0.1:1025",
             ready: self.ready,
             samples: &samples,
+            standing: &standing,
             phases: &self.phases,
             scratch: &mut self.scratch,
             responses: &self.responses,
@@ -125,9 +133,32 @@ impl World {
     }
 
     fn ask_with(&mut self, method: &str, path: &str, fields: &str, body: &str) -> Answer {
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: h:8025\r\n{fields}\r\n{body}");
-        let (output, _) = self.converse(&[request.as_bytes()]);
-        Answer::read(&output, method == "HEAD")
+        self.ask_host("h:8025", method, path, fields, body).0
+    }
+
+    /// Also whether the connection was closed after it.
+    fn ask_host(
+        &mut self,
+        host: &str,
+        method: &str,
+        path: &str,
+        fields: &str,
+        body: &str,
+    ) -> (Answer, bool) {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n{body}");
+        let (output, closed) = self.converse(&[request.as_bytes()]);
+        let answer = Answer::read(&output, method == "HEAD");
+        answer.assert_guarded();
+        (answer, closed)
+    }
+
+    /// That nothing of what [`with_mail`](Self::with_mail) brought was deleted or marked.
+    #[track_caller]
+    fn assert_untouched(&self) {
+        let name = MailboxName::of(b"bob", Naming::Local).expect("a name");
+        let mailbox = self.store.find(&name).expect("a mailbox");
+        assert_eq!(self.store.figures().messages, 1);
+        assert!(!self.store.latest(mailbox, self.now).expect("a message").seen);
     }
 }
 
@@ -185,11 +216,15 @@ impl Answer {
     fn assert_guarded(&self) {
         assert_eq!(self.field("Date"), "Sun, 06 Nov 1994 08:49:37 GMT", "{self:?}");
         assert_eq!(self.field("X-Content-Type-Options"), "nosniff", "{self:?}");
+        assert_eq!(self.field("X-DNS-Prefetch-Control"), "off", "{self:?}");
+        assert_eq!(self.field("Cross-Origin-Resource-Policy"), "same-origin", "{self:?}");
         assert!(self.field("Content-Security-Policy").contains("default-src 'none'"), "{self:?}");
         assert!(self.field("Content-Security-Policy").contains("frame-ancestors"), "{self:?}");
         assert!(matches!(self.field("Referrer-Policy"), "no-referrer" | "same-origin"));
         assert!(!self.head.contains("Set-Cookie"), "{self:?}");
         assert!(!self.head.contains("script-src"), "{self:?}");
+        // Nobody is told that he may look at this from elsewhere.
+        assert!(!self.head.contains("Access-Control"), "{self:?}");
     }
 }
 
@@ -225,12 +260,112 @@ fn law_every_route_answers_every_method_sensibly_and_guarded() {
                 assert!(offered.iter().all(|method| allow.contains(method.as_str())), "{allow}");
                 assert_eq!(allow.contains("HEAD"), allow.contains("GET"), "{allow}");
             }
-            if !asked.eq(&Method::Get) {
-                let (mut world, _) = World::with_mail();
-                let answer = world.ask_with(method.as_str(), &path, "Origin: http://x\r\n", "");
-                answer.assert_guarded();
-                assert!(matches!(answer.status, 403 | 405), "{answer:?}");
-                assert_eq!(world.store.figures().messages, 1);
+        }
+    }
+}
+
+/// Every route with every method, whether or not it has that, each in a world of its own.
+fn every_request(mut ask: impl FnMut(&mut World, &Route, Method, &str)) {
+    for route in ROUTES {
+        for method in Method::ALL {
+            let (mut world, id) = World::with_mail();
+            ask(&mut world, route, method, &path_of(route, &id.to_string()));
+        }
+    }
+}
+
+/// A page that browsers call cross-site, or same-site because a neighbour has it, or whose origin
+/// they say, or keep to themselves.
+const FOREIGN: [&str; 6] = [
+    "Origin: http://x\r\n",
+    "Origin: null\r\n",
+    "Origin: http://h:8026\r\n",
+    "Origin: http://h:8025.x\r\n",
+    "Sec-Fetch-Site: cross-site\r\n",
+    "Origin: http://h:8026\r\nSec-Fetch-Site: same-site\r\n",
+];
+
+#[test]
+fn law_a_foreign_page_changes_nothing() {
+    every_request(|world, route, method, path| {
+        for fields in FOREIGN {
+            let changes = ROUTES.iter().any(|other| {
+                other.path == route.path
+                    && other.method == method
+                    && matches!(other.reach, Reach::Change | Reach::Stream)
+            });
+            let answer = world.ask_with(method.as_str(), path, fields, "");
+            let allowed: &[u16] = match (changes, fields.starts_with("Origin")) {
+                (true, _) => &[403],
+                (false, true) => &[403, 405],
+                // Links from other sites.
+                (false, false) => &[200, 303, 405],
+            };
+            assert!(allowed.contains(&answer.status), "{fields} {path}: {answer:?}");
+            world.assert_untouched();
+        }
+    });
+}
+
+#[test]
+fn law_under_a_name_that_is_not_ours_nothing_is_said_and_nothing_changes() {
+    every_request(|world, _, method, path| {
+        for host in ["evil.example", "evil.example:8025", "h.evil.example", "hh", "127.1"] {
+            let (answer, closed) = world.ask_host(host, method.as_str(), path, "", "");
+            assert_eq!((answer.status, closed), (421, false), "{host} {path}");
+            assert!(!String::from_utf8_lossy(&answer.body).contains("bob"), "{path}");
+            world.assert_untouched();
+        }
+    });
+    // Also where there is nothing, and for who says that it is ours.
+    let mut world = World::new();
+    let ours = "Origin: http://evil.example\r\nSec-Fetch-Site: same-origin\r\n";
+    for path in ["/nothing", "/mailbox/%00", "/mailbox/bob"] {
+        assert_eq!(world.ask_host("evil.example", "GET", path, ours, "").0.status, 421, "{path}");
+    }
+    for host in ["localhost:8025", "127.0.0.1:8025", "[::1]:8025", "192.0.2.1", "H:1", "h."] {
+        assert_eq!(world.ask_host(host, "GET", "/mailbox/bob", "", "").0.status, 200, "{host}");
+    }
+}
+
+#[test]
+fn law_every_route_asks_for_the_secret_that_its_reach_needs() {
+    let gate = |read: &str, change: &str| Gate {
+        hosts: vec!["h".parse().expect("a name")],
+        read: read.parse().unwrap_or_default(),
+        change: change.parse().unwrap_or_default(),
+    };
+    let (read, change) =
+        ("Authorization: Bearer for-reading\r\n", "Authorization: Bearer for-deleting\r\n");
+    for route in ROUTES {
+        let (reads, changes) = match route.reach {
+            Reach::Open => (false, false),
+            Reach::Read | Reach::Stream => (true, false),
+            Reach::Change => (false, true),
+        };
+        for (gate, fields, refused) in [
+            (gate("for-reading", "for-deleting"), "", reads || changes),
+            (gate("for-reading", "for-deleting"), read, changes),
+            (gate("for-reading", "for-deleting"), change, false),
+            (
+                gate("for-reading", "for-deleting"),
+                "Authorization: Bearer wrong-one\r\n",
+                reads || changes,
+            ),
+            (gate("for-reading", ""), "", reads || changes),
+            (gate("for-reading", ""), read, false),
+            (gate("", "for-deleting"), "", changes),
+            (gate("", "for-deleting"), change, false),
+        ] {
+            let (mut world, id) = World::with_mail();
+            world.gate = gate;
+            let path = path_of(route, &id.to_string());
+            let answer = world.ask_with(route.method.as_str(), &path, fields, "");
+            assert_eq!(answer.status == 401, refused, "{fields} {path}: {answer:?}");
+            assert_eq!(answer.field("WWW-Authenticate").starts_with("Basic realm="), refused);
+            assert_eq!(answer.head.contains("WWW-Authenticate: Bearer realm="), refused);
+            if refused {
+                world.assert_untouched();
             }
         }
     }
@@ -238,15 +373,88 @@ fn law_every_route_answers_every_method_sensibly_and_guarded() {
 
 #[test]
 fn law_every_route_caps_its_body() {
+    every_request(|world, route, method, path| {
+        let asked = if method == Method::Head { Method::Get } else { method };
+        let most = ROUTES
+            .iter()
+            .find(|other| other.path == route.path && other.method == asked)
+            .map(|other| other.body_bytes_max);
+        let expected = if most.is_some() { 413 } else { 405 };
+        for length in [most.unwrap_or(0).saturating_add(1), usize::MAX] {
+            for expect in ["", "Expect: 100-continue\r\n"] {
+                let fields = format!("Content-Length: {length}\r\n{expect}");
+                let (answer, closed) = world.ask_host("h", method.as_str(), path, &fields, "");
+                assert_eq!((answer.status, closed), (expected, true), "{path}");
+                assert_eq!(answer.field("Connection"), "close");
+                world.assert_untouched();
+            }
+        }
+    });
+}
+
+#[test]
+fn law_no_route_takes_a_body_whose_length_is_said_otherwise_or_twice() {
+    every_request(|world, _, method, path| {
+        for (fields, status) in [
+            ("Content-Length: 2\r\nTransfer-Encoding: chunked\r\n", 400),
+            ("Transfer-Encoding: chunked\r\nContent-Length: 2\r\n", 400),
+            ("Content-Length: 2\r\nContent-Length: 2\r\n", 400),
+            ("Content-Length: 2, 2\r\n", 400),
+            ("Transfer-Encoding: chunked\r\n", 501),
+            ("Transfer-Encoding: identity\r\n", 501),
+        ] {
+            // What is refused is no request: whether it was for a HEAD is nobody's business.
+            let request =
+                format!("{} {path} HTTP/1.1\r\nHost: h\r\n{fields}\r\n{{}}", method.as_str());
+            let (output, closed) = world.converse(&[request.as_bytes()]);
+            let answer = Answer::read(&output, false);
+            answer.assert_guarded();
+            assert_eq!((answer.status, closed), (status, true), "{fields} {path}");
+            world.assert_untouched();
+        }
+    });
+}
+
+/// Regression, of Mailpit's: CVE-2026-22689 let pages of other sites open a stream, and
+/// GHSA-8r62-w5wh-fc5m did so again where the path was spelled `/%61pi/…`, since the rule knew only
+/// one spelling of it and what routed knew more.
+#[test]
+fn law_no_other_spelling_of_a_path_leads_anywhere() {
     for route in ROUTES {
         let (mut world, id) = World::with_mail();
         let path = path_of(route, &id.to_string());
-        let fields = format!("Content-Length: {}\r\n", route.body_bytes_max + 1);
-        let answer = world.ask_with(route.method.as_str(), &path, &fields, "");
-        assert_eq!(answer.status, 413, "{path}");
-        assert_eq!(answer.field("Connection"), "close");
-        answer.assert_guarded();
-        assert_eq!(world.store.figures().messages, 1);
+        let words = route.path.iter().filter_map(|segment| match segment {
+            Segment::Word(word) => Some(*word),
+            _ => None,
+        });
+        let mut spellings = vec![format!("/{path}"), format!("{path}/"), format!("/.{path}")];
+        for word in words.clone() {
+            for (at, letter) in word.char_indices() {
+                for encoded in [
+                    format!("%{:02x}", u32::from(letter)),
+                    format!("%{:02X}", u32::from(letter)),
+                    format!("%25{:02x}", u32::from(letter)),
+                ] {
+                    let respelled = [&word[..at], &encoded, &word[at + 1..]].concat();
+                    spellings.push(path.replacen(word, &respelled, 1));
+                }
+            }
+            spellings.push(path.replacen(word, &word.to_uppercase(), 1));
+            spellings.push(path.replacen(&format!("/{word}"), &format!("%2f{word}"), 1));
+            spellings.push(path.replacen(&format!("/{word}"), &format!("/{word};a=b"), 1));
+            spellings.push(path.replacen(&format!("/{word}"), &format!("/x/..%2f{word}"), 1));
+        }
+        for spelling in spellings.iter().filter(|spelling| **spelling != path) {
+            for fields in ["", FOREIGN[0]] {
+                let answer = world.ask_with(route.method.as_str(), spelling, fields, "");
+                // What is left of a path may be another's, whose words it has and whose rules it
+                // keeps to: a message called `sourc%65`, which there is not.
+                let known = matches!(answer.status, 404 | 400 | 405);
+                let refused = !fields.is_empty() && answer.status == 403;
+                assert!(known || refused, "{spelling} for {path}: {answer:?}");
+                world.assert_untouched();
+            }
+        }
     }
 }
 
@@ -452,6 +660,52 @@ fn the_message_page_escapes_and_frames_what_strangers_wrote() {
 }
 
 #[test]
+fn what_a_letter_shows_from_elsewhere_is_fetched_only_if_the_reader_asks() {
+    let mut world = World::new();
+    let id = world.deliver(
+        &["bob@x"],
+        "Content-Type: text/html\r\n\r\n<link rel=preconnect href=//x><img src=http://x/y>",
+    );
+    let path = format!("/mailbox/bob/{id}");
+    for (query, remote) in
+        [("", false), ("?images=remote", true), ("?images=own", false), ("?image=remote", false)]
+    {
+        let page = world.ask("GET", &format!("{path}{query}"));
+        let frame = format!("src=\"{path}/html{}\"", if remote { query } else { "" });
+        assert!(page.text().contains("sandbox=\"\""), "{}", page.text());
+        assert!(page.text().contains(&frame), "{frame} in {}", page.text());
+        assert_eq!(page.text().contains(&format!("href=\"{path}?images=remote\"")), !remote);
+        assert!(page.field("Content-Security-Policy").contains("img-src data:; "));
+
+        let letter = world.ask("GET", &format!("{path}/html{query}"));
+        let policy = letter.field("Content-Security-Policy");
+        let images = if remote { "img-src data: http: https:" } else { "img-src data:" };
+        let directives: Vec<_> = policy.split("; ").collect();
+        assert_eq!(
+            directives,
+            [
+                "sandbox",
+                "default-src 'none'",
+                "style-src 'unsafe-inline'",
+                images,
+                "form-action 'none'",
+                "base-uri 'none'",
+                "frame-ancestors 'self'",
+            ]
+        );
+        assert!(letter.text().contains("<no-link rel=preconnect"), "{}", letter.text());
+    }
+}
+
+#[test]
+fn a_page_of_another_site_does_not_mark_a_message_by_showing_its_path() {
+    let (mut world, id) = World::with_mail();
+    let path = format!("/mailbox/bob/{id}");
+    assert_eq!(world.ask_with("GET", &path, "Sec-Fetch-Site: cross-site\r\n", "").status, 200);
+    world.assert_untouched();
+}
+
+#[test]
 fn forms_of_our_own_pages_delete() {
     let (mut world, id) = World::with_mail();
     let fields = "Origin: http://h:8025\r\nContent-Length: 0\r\n";
@@ -613,4 +867,52 @@ proptest! {
         prop_assert_eq!((output, closed), whole);
         prop_assert_eq!(world.responses.bytes(), 0);
     }
+}
+
+#[test]
+fn whoever_was_refused_is_told_why_and_markup_in_a_subject_is_text() {
+    let mut world = World::new();
+    world.standing = Standing {
+        source: "192.0.2.7".into(),
+        ban: Some(Reason {
+            rule: "messages",
+            reason: "too many messages from your network",
+            action: "reject",
+            count: 21,
+            limit: 20,
+            seconds_left: Some(599),
+        }),
+        used: vec![Used { rule: "connections", count: 3, limit: 100 }],
+        banned_subjects: vec![BannedSubject {
+            subject: "<script>alert(1)</script>".into(),
+            messages: 21,
+            seconds_ago: 5,
+            seconds_left: 3595,
+        }],
+        ..Standing::default()
+    };
+    let answer = world.ask("GET", "/api/v1/refused");
+    let told: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(
+        told,
+        serde_json::json!({
+            "source": "192.0.2.7", "trusted": false, "shared": false,
+            "ban": {
+                "rule": "messages", "reason": "too many messages from your network",
+                "action": "reject", "count": 21, "limit": 20, "seconds-left": 599,
+            },
+            "last": null, "last-seconds-ago": null,
+            "used": [{ "rule": "connections", "count": 3, "limit": 100 }],
+            "banned-subjects": [{
+                "subject": "<script>alert(1)</script>", "messages": 21, "seconds-ago": 5,
+                "seconds-left": 3595,
+            }],
+        })
+    );
+    let page = String::from_utf8(world.ask("GET", "/refused").body).unwrap();
+    for text in ["192.0.2.7", "It is banned: too many messages", "21, where 20", "10 min", "60 min"]
+    {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script"), "{page}");
 }

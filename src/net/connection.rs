@@ -11,6 +11,7 @@ use super::wire::{Received, Wire};
 use crate::clock::{Now, Stopwatch};
 use crate::limits::{
     BYTES_PER_VISIT, LINGER_BYTES_MAX, OUTPUT_BYTES, READ_BUFFER_BYTES, TLS_HANDSHAKE_MS,
+    TLS_OUTGOING_BYTES,
 };
 use crate::output::Output;
 use crate::progress::{Progress, Then};
@@ -39,6 +40,8 @@ pub(super) struct Slot<C> {
     stage: Stage,
     /// Replies are unsent, in the spill or held by the protocol.
     sending: bool,
+    /// They are held back until a timer fires.
+    held: bool,
     told_to_drain: bool,
     /// It is in the reactor's queue.
     pub(super) queued: bool,
@@ -93,6 +96,7 @@ impl<C> Slot<C> {
             linger_bytes_left: 0,
             stage: Stage::Talking,
             sending: false,
+            held: false,
             told_to_drain: false,
             queued: false,
             conversation: Some(conversation),
@@ -111,6 +115,7 @@ impl<C> Slot<C> {
     /// Whether a visit would get anywhere.
     pub(super) fn has_work(&self) -> bool {
         match self.stage {
+            Stage::Talking | Stage::Closing if self.held => false,
             Stage::Talking | Stage::Closing if self.sending => self.wire.is_writable(),
             Stage::Talking | Stage::Lingering => self.wire.is_readable(),
             Stage::Closing | Stage::Closed => false,
@@ -136,6 +141,9 @@ impl<C> Slot<C> {
         P: Protocol<Connection = C>,
     {
         let conversation = self.conversation.as_ref()?;
+        if self.held {
+            return Some(protocol.held_until_ms(conversation));
+        }
         if let Some(since_ms) = self.wire.handshaking_since_ms(tls) {
             return Some(since_ms + TLS_HANDSHAKE_MS);
         }
@@ -161,6 +169,9 @@ impl<C> Slot<C> {
         P: Protocol<Connection = C>,
     {
         let mut budget = BYTES_PER_VISIT;
+        if self.held {
+            return After::Stay;
+        }
         if self.stage == Stage::Lingering {
             return self.discard(&mut space.input);
         }
@@ -241,11 +252,86 @@ impl<C> Slot<C> {
         self.speak(protocol, space, then, now)
     }
 
+    /// When a byte last moved, if it may be asked to make way.
+    pub(super) fn silent_since_ms<P>(&self, protocol: &P, now: Now) -> Option<u64>
+    where
+        P: Protocol<Connection = C>,
+    {
+        let is_busy = self.stage != Stage::Talking || self.sending || self.queued;
+        let conversation = self.conversation.as_ref().filter(|_| !is_busy)?;
+        protocol.may_make_way(conversation, self.moved_ms, now).then_some(self.moved_ms)
+    }
+
+    /// Has it say its last words for another's sake.
+    pub(super) fn make_way<P>(&mut self, protocol: &mut P, space: &mut Workspace, now: Now) -> After
+    where
+        P: Protocol<Connection = C>,
+    {
+        let Some(conversation) = &mut self.conversation else { return After::Close };
+        protocol.makes_way(conversation, now, &mut space.output);
+        self.speak(protocol, space, Then::Close, now)
+    }
+
+    /// Whether what was said is held back.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// What was held back may leave now.
+    pub(super) fn end_hold<P>(&mut self, protocol: &mut P, now: Now) -> After
+    where
+        P: Protocol<Connection = C>,
+    {
+        self.held = false;
+        let Some(conversation) = &mut self.conversation else { return After::Close };
+        // Nothing was read, so that an edge since then is still noted.
+        let spoke = self.wire.has_spoken();
+        match protocol.hold_ended(conversation, spoke, now) {
+            Then::Close => After::Close,
+            _ => After::Stay,
+        }
+    }
+
+    /// Keeps the output for later, if the protocol holds it back and there is room for it. The
+    /// output is empty then.
+    fn hold<P>(&mut self, protocol: &mut P, space: &mut Workspace, now: Now) -> bool
+    where
+        P: Protocol<Connection = C>,
+    {
+        let Some(conversation) = &self.conversation else { return false };
+        if protocol.held_until_ms(conversation) <= now.monotonic_ms || space.output.is_empty() {
+            return false;
+        }
+        // What was sealed cannot be said in another way, so that there has to be room for it first.
+        let output = space.output.as_slice();
+        let most = output.len() + TLS_OUTGOING_BYTES - OUTPUT_BYTES;
+        let kept = match self.wire.is_encrypted() {
+            true if !space.spill.has_room(&self.spilled, most) => return false,
+            true => match self.wire.seal(&mut space.tls, output) {
+                Ok(sealed) => space.spill.keep_unsent(&mut self.spilled, sealed),
+                Err(Broken) => return false,
+            },
+            false => space.spill.keep_unsent(&mut self.spilled, output),
+        };
+        if kept.is_err() {
+            return false;
+        }
+        // What is timed is the server's own work, which is done.
+        if protocol.is_timed() {
+            protocol.sent(space.stopwatch.elapsed_ns());
+        }
+        space.output.clear();
+        (self.sending, self.held) = (true, true);
+        true
+    }
+
     /// Tells the connection once that the server shuts down, as soon as nothing is unsent.
     pub(super) fn drain<P>(&mut self, protocol: &mut P, space: &mut Workspace, now: Now) -> After
     where
         P: Protocol<Connection = C>,
     {
+        // Nobody is kept waiting on purpose any more.
+        self.held = false;
         let handshaking = self.wire.handshaking_since_ms(&space.tls).is_some();
         if self.told_to_drain || self.sending || handshaking {
             return After::Stay;
@@ -280,6 +366,9 @@ impl<C> Slot<C> {
     where
         P: Protocol<Connection = C>,
     {
+        if self.hold(protocol, space, now) {
+            return After::Stay;
+        }
         self.speak(protocol, space, Then::Continue, now)
     }
 
@@ -361,6 +450,14 @@ impl<C> Slot<C> {
                 && space.output.is_empty()
                 && protocol.held_output(conversation).is_empty();
             start += consumed;
+            // A handshake has a deadline of its own, and is not kept waiting.
+            if then != Then::Encrypt && self.hold(protocol, space, now) {
+                if then == Then::Close {
+                    self.stage = Stage::Closing;
+                    return Err(After::Stay);
+                }
+                return Err(self.keep_input(space, start..filled));
+            }
             match (then, self.send(protocol, space, budget, now)) {
                 (_, Sent::Failed) => return Err(After::Close),
                 (Then::Continue, Sent::All) => return Ok(start),

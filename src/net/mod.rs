@@ -25,12 +25,14 @@
 //! turn.
 //!
 //! What a peer makes wait, waits in a fixed spill: replies that it does not read, and input that
-//! the protocol cannot use yet. While replies wait, nothing is read.
+//! the protocol cannot use yet. While replies wait, nothing is read. What a protocol makes wait (a
+//! reply that it holds back) waits there too, for a timer.
 
 mod connection;
 mod listener;
 mod reactor;
 mod spill;
+mod stalest;
 pub mod timers;
 mod wire;
 
@@ -98,6 +100,42 @@ pub trait Protocol {
 
     /// The first `bytes` of the held output have left.
     fn held_output_sent(&mut self, _connection: &mut Self::Connection, _bytes: usize) {}
+
+    /// Until when what is said to the connection is held back, in monotonic milliseconds: nothing is
+    /// sent and nothing is read before. Asked when there is output, and while it is held, when the
+    /// answer must not change.
+    ///
+    /// It waits in the spill. What finds no room there is not held.
+    fn held_until_ms(&self, _connection: &Self::Connection) -> u64 {
+        0
+    }
+
+    /// A hold is over, and what was held is sent next; [`Then::Close`] closes instead. `spoke`: the
+    /// peer has sent something meanwhile.
+    fn hold_ended(&mut self, _connection: &mut Self::Connection, _spoke: bool, _now: Now) -> Then {
+        Then::Continue
+    }
+
+    /// Whether there is so little room that a peer which has just come in should have that of another,
+    /// the one that has been silent longest. Asked after each that may stay.
+    fn wants_way(&self) -> bool {
+        false
+    }
+
+    /// Whether a connection may be asked to make way, if a byte last moved at `moved_ms`. Nothing of
+    /// it is unsent or unread.
+    fn may_make_way(&self, _connection: &Self::Connection, _moved_ms: u64, _now: Now) -> bool {
+        false
+    }
+
+    /// The connection makes way; what is put in `output` is the last that it hears.
+    fn makes_way(&mut self, _connection: &mut Self::Connection, _now: Now, _output: &mut Output) {}
+
+    /// Whether deadlines of connections that nobody visited have come nearer since this was last
+    /// asked, after each [`tick`](Self::tick): if so, all are asked for again.
+    fn deadlines_came_nearer(&mut self) -> bool {
+        false
+    }
 
     /// The server shuts down: told once to each connection, when it has no replies unsent.
     /// [`Then::Close`] ends it after what was put in `output`; others may go on until the

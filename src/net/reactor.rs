@@ -13,6 +13,7 @@ use slab::Slab;
 use super::connection::{After, Slot, Workspace};
 use super::listener::{Accepted, Bound, ListenerId, Listeners};
 use super::spill::Spill;
+use super::stalest::Stalest;
 use super::timers::Timers;
 use super::{Admission, Protocol};
 use crate::clock::{Clock, Now};
@@ -89,6 +90,7 @@ pub struct Reactor<P: Protocol> {
     /// Slots to free at the end of the turn.
     closed: Vec<u32>,
     listeners: Listeners,
+    stalest: Stalest,
     timers: Timers,
     space: Workspace,
     tick_at_ms: u64,
@@ -135,6 +137,7 @@ impl<P: Protocol> Reactor<P> {
             postponed: Vec::with_capacity(connections_max),
             closed: Vec::with_capacity(connections_max),
             listeners: Listeners::none(),
+            stalest: Stalest::new(),
             timers: Timers::new(connections_max),
             space: Workspace::new(spill, Tls::new(sizes.tls_connections), stopwatch),
             tick_at_ms: now.monotonic_ms + PROTOCOL_TICK_MS,
@@ -306,7 +309,11 @@ impl<P: Protocol> Reactor<P> {
                 }
                 match self.listeners.accept(listener, now_ms) {
                     Accepted::Peer(stream, peer) => {
-                        accepted += usize::from(self.admit(protocol, listener, stream, peer));
+                        let stays = self.admit(protocol, listener, stream, peer);
+                        accepted += usize::from(stays);
+                        if stays && protocol.wants_way() {
+                            self.make_way(protocol);
+                        }
                     }
                     Accepted::Lost => {}
                     Accepted::Nobody => break,
@@ -353,12 +360,51 @@ impl<P: Protocol> Reactor<P> {
         true
     }
 
+    /// Closes the connection that has been silent longest, if any may be.
+    fn make_way(&mut self, protocol: &mut P) {
+        let now = self.now;
+        loop {
+            let Some((since_ms, index)) = self.stalest.next() else {
+                if !self.stalest.may_look(now.monotonic_ms) {
+                    return;
+                }
+                let silent = self.connections.iter().filter_map(|(index, slot)| {
+                    Some((slot.silent_since_ms(protocol, now)?, index as u32))
+                });
+                self.stalest.look(silent, now.monotonic_ms);
+                continue;
+            };
+            let Some(slot) = self.connections.get_mut(index as usize) else { continue };
+            // It may have moved since, or be another.
+            if slot.silent_since_ms(protocol, now) == Some(since_ms) {
+                let after = slot.make_way(protocol, &mut self.space, now);
+                self.settle(protocol, index, after);
+                return;
+            }
+        }
+    }
+
+    /// Asks for all deadlines again, since some are earlier than their timers.
+    fn rearm(&mut self, protocol: &P) {
+        for (index, slot) in &self.connections {
+            if let Some(deadline_ms) = slot.deadline_ms(protocol, &self.space.tls)
+                && deadline_ms < self.timers.deadline_ms(index as u32)
+                && !slot.is_closed()
+            {
+                self.timers.set(index as u32, deadline_ms);
+            }
+        }
+    }
+
     /// Fires a bounded number of timers.
     fn fire_timers(&mut self, protocol: &mut P) {
         let now_ms = self.now.monotonic_ms;
         if self.tick_at_ms <= now_ms {
             self.tick_at_ms = now_ms + PROTOCOL_TICK_MS;
             protocol.tick(self.now);
+            if protocol.deadlines_came_nearer() {
+                self.rearm(protocol);
+            }
         }
         if self.drain_until_ms.is_some_and(|until_ms| until_ms <= now_ms) {
             self.close_all(protocol);
@@ -374,6 +420,7 @@ impl<P: Protocol> Reactor<P> {
         let Some(slot) = self.connections.get_mut(index as usize) else { return };
         let after = match slot.deadline_ms(protocol, &self.space.tls) {
             Some(deadline_ms) if deadline_ms > self.now.monotonic_ms => After::Stay,
+            Some(_) if slot.is_held() => slot.end_hold(protocol, self.now),
             Some(_) => slot.expire(protocol, &mut self.space, self.now),
             // It lingered long enough.
             None => After::Close,

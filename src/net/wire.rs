@@ -75,6 +75,17 @@ impl Wire {
         self.writable
     }
 
+    /// Whether there may be something to receive, and not just the end.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.readable && !self.peer_closed
+    }
+
+    /// These bytes as records, to be sent as they are and before anything else.
+    pub(super) fn seal<'a>(&self, tls: &'a mut Tls, bytes: &[u8]) -> Result<&'a [u8], Broken> {
+        tls.seal(self.tls, bytes, &[])?;
+        Ok(tls.take_outgoing(self.tls))
+    }
+
     /// Whether TLS lies between.
     pub(super) fn is_encrypted(&self) -> bool {
         self.tls != TlsId::NONE

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use super::patience::{Patience, Stage};
 use crate::guard::{Inspection, Peer, Verdict};
 
 /// One who brings mail.
@@ -18,13 +19,64 @@ pub struct Guest {
     message_slowed: bool,
     /// Its source has been banned while it was here.
     pub(super) banned: bool,
+    /// The banner is held back, and whoever speaks meanwhile speaks too early.
+    awaits_banner: bool,
+    /// Until when what was said last is held back.
+    held_until_ms: u64,
+    /// How long it may take for what it is at.
+    pub(super) patience: Patience,
 }
 
 impl Guest {
     /// A peer that was let in, with this verdict.
-    pub(super) fn new(source: IpAddr, peer: Peer, verdict: Verdict) -> Self {
+    pub(super) fn new(source: IpAddr, peer: Peer, verdict: Verdict, now_ms: u64) -> Self {
         let slowed = matches!(verdict, Verdict::Tarpit(_));
-        Self { source, peer, inspection: None, slowed, message_slowed: false, banned: false }
+        Self {
+            source,
+            peer,
+            inspection: None,
+            slowed,
+            message_slowed: false,
+            banned: false,
+            awaits_banner: false,
+            held_until_ms: 0,
+            patience: Patience::new(Stage::FirstCommand, now_ms),
+        }
+    }
+
+    /// The banner is held back until then.
+    pub(super) fn hold_banner(&mut self, until_ms: u64) {
+        self.awaits_banner = true;
+        self.hold(until_ms);
+    }
+
+    /// What is said now is held back until then.
+    pub(super) fn hold(&mut self, until_ms: u64) {
+        self.held_until_ms = until_ms;
+        self.patience.wait_until(until_ms);
+    }
+
+    /// So many bytes of it were used, after which it is within a message or not.
+    pub(super) fn got_on(&mut self, within_message: bool, bytes: usize, now_ms: u64) {
+        match (within_message, bytes) {
+            (true, bytes) => {
+                self.patience.enter(Stage::Message, now_ms);
+                self.patience.moved(bytes);
+            }
+            // Less than a command.
+            (false, 0) => {}
+            (false, _) => self.patience.begin(Stage::Command, now_ms),
+        }
+    }
+
+    /// Until when what was said last is held back.
+    pub(super) fn held_until_ms(&self) -> u64 {
+        self.held_until_ms
+    }
+
+    /// What was held back leaves. Whether that is the banner.
+    pub(super) fn hold_ended(&mut self) -> bool {
+        std::mem::take(&mut self.awaits_banner)
     }
 
     /// A message begins.
@@ -44,7 +96,6 @@ impl Guest {
     }
 
     /// Whether replies are to be held back now.
-    #[expect(dead_code, reason = "nothing is held back yet")]
     pub(super) fn is_slowed(&self) -> bool {
         self.slowed || self.message_slowed
     }

@@ -5,20 +5,29 @@
 mod certificate;
 mod guest;
 mod mail;
+mod patience;
 mod plan;
 mod service;
 mod signals;
+mod standing;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::clock::Clock;
-use crate::config::{Impossible, Settings};
+use crate::config::{Impossible, SecretFile, Settings};
+use crate::guard::pressure::Pressure;
 use crate::guard::{self, Guard, Words};
-use crate::http::{Responses, Scratch};
-use crate::limits::{HEAP_TOP_PAD_BYTES, HTTP_CONNECTIONS_RESERVED, STACK_TOUCHED_BYTES};
+use crate::http::secret::SecretsError;
+use crate::http::{Gate, Responses, Scratch, Secrets};
+use crate::limits::{
+    HEAP_TOP_PAD_BYTES, HTTP_CONNECTIONS_RESERVED, HTTP_SECRETS_FILE_BYTES_MAX, STACK_TOUCHED_BYTES,
+};
 use crate::metrics::Metrics;
 use crate::net::{Bound, Reactor, Sizes};
 use crate::phases::Phases;
@@ -28,6 +37,7 @@ use crate::sys::memory;
 
 pub use certificate::CertificateError;
 pub use guest::Guest;
+pub use patience::Patience;
 pub use plan::{Place, Plan, Term};
 pub use service::{Conversation, Door, Service};
 use signals::Signals;
@@ -41,6 +51,8 @@ pub enum StartError {
     Memory(io::Error),
     /// There is no certificate to show to peers.
     Certificate(CertificateError),
+    /// The secrets cannot be read, or are none.
+    Secrets(PathBuf, io::Error),
     /// Something else that the kernel has to give.
     System(&'static str, io::Error),
     /// The settings contradict each other, which reading them should have found.
@@ -55,6 +67,9 @@ impl fmt::Display for StartError {
             }
             Self::Memory(error) => write!(formatter, "cannot take the pool's memory: {error}"),
             Self::Certificate(error) => write!(formatter, "TLS: {error}"),
+            Self::Secrets(path, error) => {
+                write!(formatter, "cannot take secrets from {}: {error}", path.display())
+            }
             Self::System(what, error) => write!(formatter, "cannot have {what}: {error}"),
             Self::Settings(impossible) => impossible.fmt(formatter),
         }
@@ -78,6 +93,11 @@ impl<'s> Server<'s> {
     /// # Errors
     /// What could not be had.
     pub fn start(settings: &'s Settings) -> Result<Self, StartError> {
+        let gate = Gate {
+            hosts: settings.http_hosts.clone(),
+            read: secrets(&settings.http_read_secret)?,
+            change: secrets(&settings.http_delete_secret)?,
+        };
         let bound = bind(settings)?;
         let doors: Vec<_> = bound.iter().map(|(door, bound)| (*door, bound.address())).collect();
         let smtp_address = doors.iter().find(|(door, _)| *door == Door::Smtp);
@@ -118,9 +138,12 @@ impl<'s> Server<'s> {
             smtp_connections_max: connections_max
                 - HTTP_CONNECTIONS_RESERVED.min(connections_max / 8),
             smtp_address: smtp_address.map(|(_, address)| address.to_string()).unwrap_or_default(),
+            gate,
             scratch: Scratch::new(settings.message_bytes_max),
             responses: Responses::new(settings.message_bytes_max),
             http_answers_left: 0,
+            pressure: Pressure::Calm,
+            deadlines_came_nearer: false,
             draining: false,
         };
         let mut reactor = Reactor::new(Clock::start(), sizes)
@@ -249,6 +272,20 @@ fn bind(settings: &Settings) -> Result<Vec<(Door, Bound)>, StartError> {
         addresses.iter().map(move |address| (door, *address))
     };
     doors.into_iter().flat_map(addresses).map(|(door, address)| bind(door, address)).collect()
+}
+
+fn secrets(file: &SecretFile) -> Result<Secrets, StartError> {
+    let Some(path) = file.path() else { return Ok(Secrets::default()) };
+    let read = || -> io::Result<Secrets> {
+        let mut text = String::new();
+        let most = HTTP_SECRETS_FILE_BYTES_MAX;
+        File::open(path)?.take(most as u64 + 1).read_to_string(&mut text)?;
+        if text.len() > most {
+            return Err(io::Error::other(format!("{most} bytes are the most")));
+        }
+        text.parse().map_err(|error: SecretsError| io::Error::other(error))
+    };
+    read().map_err(|error| StartError::Secrets(path.to_owned(), error))
 }
 
 fn random_seed() -> io::Result<u128> {

@@ -5,12 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::guest::Guest;
 use super::mail::MailRoom;
+use super::patience::{Patience, Stage};
+use super::standing;
 use crate::clock::Now;
-use crate::guard::{Guard, Networks, Offence, Rule, Verdict};
-use crate::http::{Desk, Exchange, Responses, Scratch};
+use crate::guard::pressure::Pressure;
+use crate::guard::{Guard, Load, Networks, Offence, Rule, Verdict, tarpit};
+use crate::http::{Desk, Exchange, Gate, Responses, Scratch};
 use crate::limits::{
-    HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, HTTP_IDLE_MS, HTTP_STALL_MS, PROTOCOL_TICK_MS,
-    PROXY_HEADER_MS, SMTP_IDLE_MS, SWEEP_MS,
+    BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, MAKE_WAY_SILENT_MS,
+    PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS, PROXY_HEADER_MS, SWEEP_MS,
 };
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
@@ -42,10 +45,15 @@ pub struct Service<'s> {
     pub(super) smtp_connections_max: u64,
     /// Where mail is taken, for the pages to tell.
     pub(super) smtp_address: String,
+    /// Who may ask for what over HTTP.
+    pub(super) gate: Gate,
     pub(super) scratch: Scratch,
     pub(super) responses: Responses,
     /// How many readers may still be answered in this turn.
     pub(super) http_answers_left: u32,
+    pub(super) pressure: Pressure,
+    /// Pressure has risen since the reactor last asked.
+    pub(super) deadlines_came_nearer: bool,
     pub(super) draining: bool,
 }
 
@@ -88,9 +96,16 @@ pub enum Conversation {
         guest: Guest,
     },
     /// It reads mail.
-    Http(Exchange),
-    /// It reads mail, through TLS.
-    Https(Exchange),
+    Http {
+        /// How far it is.
+        exchange: Exchange,
+        /// Where it came from.
+        source: IpAddr,
+        /// How long it may take for what it is at.
+        patience: Patience,
+        /// It does so through TLS.
+        encrypted: bool,
+    },
     /// A proxy brings it, and has not said yet whose it is.
     Proxied {
         /// Where it came in.
@@ -141,18 +156,35 @@ impl Protocol for Service<'_> {
                 let (settings, draining) = (self.session, self.draining);
                 let mut world = self.mail_room(guest, now);
                 let progress = session.receive(&settings, input, &mut world, output);
+                let within_message = session.is_within_message();
+                world.guest.got_on(within_message, progress.consumed, now.monotonic_ms);
                 if world.guest.banned && progress.then != Then::Close {
                     session.dismiss(Goodbye::Banned, &settings, &mut world, output);
                     return Progress { then: Then::Close, ..progress };
                 }
+                if guest.is_slowed() && !output.is_empty() && !draining {
+                    let delay_ms = tarpit::delay_ms(self.load());
+                    guest.hold(now.monotonic_ms + delay_ms);
+                    self.metrics.replies_held += u64::from(delay_ms > 0);
+                }
                 if draining && progress.then == Then::Continue && session.is_idle() {
+                    let mut world = self.mail_room(guest, now);
                     session.dismiss(Goodbye::ShuttingDown, &settings, &mut world, output);
                     return Progress { then: Then::Close, ..progress };
                 }
                 progress
             }
-            Conversation::Http(exchange) | Conversation::Https(exchange) => {
-                self.answer(exchange, input, now)
+            Conversation::Http { exchange, source, patience, .. } => {
+                let progress = self.answer(exchange, *source, input, now);
+                match progress {
+                    Progress { then: Then::Yield, consumed: 0 } => {}
+                    // Within a request, which it may have been asked to go on with.
+                    Progress { consumed: 0, .. } => {
+                        patience.enter(Stage::Request, now.monotonic_ms);
+                    }
+                    _ => patience.begin(Stage::Response, now.monotonic_ms),
+                }
+                progress
             }
             Conversation::Proxied { door, proxy, .. } => {
                 let (door, proxy) = (*door, *proxy);
@@ -163,10 +195,13 @@ impl Protocol for Service<'_> {
 
     fn deadline_ms(&self, connection: &Conversation, moved_ms: u64) -> u64 {
         match connection {
-            Conversation::Smtp { .. } => moved_ms + SMTP_IDLE_MS,
-            Conversation::Http(exchange) | Conversation::Https(exchange) => {
-                // What is owed is held in memory that others wait for.
-                moved_ms + if exchange.is_idle() { HTTP_IDLE_MS } else { HTTP_STALL_MS }
+            Conversation::Smtp { guest, .. } => guest.patience.deadline_ms(moved_ms, self.pressure),
+            Conversation::Http { exchange, patience, .. } => {
+                let mut patience = *patience;
+                if exchange.is_idle() && patience.stage() == Stage::Response {
+                    patience.begin(Stage::Idle, moved_ms);
+                }
+                patience.deadline_ms(moved_ms, self.pressure)
             }
             Conversation::Proxied { since_ms, .. } => since_ms + PROXY_HEADER_MS,
         }
@@ -199,10 +234,9 @@ impl Protocol for Service<'_> {
                 self.metrics.smtp_connections_open -= 1;
                 self.metrics.tls_connections_open -= u64::from(session.is_encrypted());
             }
-            Conversation::Http(_) => self.metrics.http_connections_open -= 1,
-            Conversation::Https(_) => {
+            Conversation::Http { encrypted, .. } => {
                 self.metrics.http_connections_open -= 1;
-                self.metrics.tls_connections_open -= 1;
+                self.metrics.tls_connections_open -= u64::from(encrypted);
             }
             Conversation::Proxied { .. } => {}
         }
@@ -211,12 +245,13 @@ impl Protocol for Service<'_> {
     fn held_output<'a>(&'a self, connection: &'a Conversation) -> &'a [u8] {
         match connection {
             Conversation::Smtp { .. } | Conversation::Proxied { .. } => &[],
-            Conversation::Http(exchange) | Conversation::Https(exchange) => exchange.pending(),
+            Conversation::Http { exchange, .. } => exchange.pending(),
         }
     }
 
     fn held_output_sent(&mut self, connection: &mut Conversation, bytes: usize) {
-        if let Conversation::Http(exchange) | Conversation::Https(exchange) = connection {
+        if let Conversation::Http { exchange, patience, .. } = connection {
+            patience.moved(bytes);
             exchange.sent(bytes);
         }
     }
@@ -228,12 +263,51 @@ impl Protocol for Service<'_> {
                 session.dismiss(goodbye, &settings, &mut self.mail_room(guest, now), output);
                 Then::Close
             }
-            Conversation::Http(exchange) | Conversation::Https(exchange) if exchange.is_idle() => {
-                Then::Close
-            }
+            Conversation::Http { exchange, .. } if exchange.is_idle() => Then::Close,
             Conversation::Proxied { .. } => Then::Close,
             _ => Then::Continue,
         }
+    }
+
+    fn held_until_ms(&self, connection: &Conversation) -> u64 {
+        match connection {
+            Conversation::Smtp { guest, .. } => guest.held_until_ms(),
+            Conversation::Http { .. } | Conversation::Proxied { .. } => 0,
+        }
+    }
+
+    fn hold_ended(&mut self, connection: &mut Conversation, spoke: bool, now: Now) -> Then {
+        let Conversation::Smtp { guest, .. } = connection else { return Then::Continue };
+        if guest.hold_ended() && spoke {
+            self.metrics.early_talkers += 1;
+            self.mail_room(guest, now).offended(Offence::EarlyTalk);
+        }
+        if guest.banned { Then::Close } else { Then::Continue }
+    }
+
+    fn wants_way(&self) -> bool {
+        // Who is silent holds no draft: where only those are scarce, nothing would be won.
+        self.pressure.closes_idle() && self.load().reaches(PRESSURE_CRITICAL_PERCENT[0])
+    }
+
+    fn may_make_way(&self, connection: &Conversation, moved_ms: u64, now: Now) -> bool {
+        match connection {
+            Conversation::Smtp { session, .. } => {
+                session.is_idle() && moved_ms.saturating_add(MAKE_WAY_SILENT_MS) <= now.monotonic_ms
+            }
+            Conversation::Http { .. } | Conversation::Proxied { .. } => false,
+        }
+    }
+
+    fn makes_way(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) {
+        let Conversation::Smtp { session, guest } = connection else { return };
+        self.metrics.smtp_made_way += 1;
+        let (goodbye, settings) = (Goodbye::TooManyConnections, self.session);
+        session.dismiss(goodbye, &settings, &mut self.mail_room(guest, now), output);
+    }
+
+    fn deadlines_came_nearer(&mut self) -> bool {
+        std::mem::take(&mut self.deadlines_came_nearer)
     }
 
     fn turn_begins(&mut self) {
@@ -244,7 +318,7 @@ impl Protocol for Service<'_> {
         match connection {
             Conversation::Smtp { .. } | Conversation::Proxied { .. } => true,
             // What is owed has been made, and only has to be sent.
-            Conversation::Http(exchange) | Conversation::Https(exchange) => {
+            Conversation::Http { exchange, .. } => {
                 self.http_answers_left > 0 || !exchange.is_idle()
             }
         }
@@ -263,6 +337,7 @@ impl Protocol for Service<'_> {
     }
 
     fn tick(&mut self, now: Now) {
+        self.feel_pressure();
         // All mailboxes within SWEEP_MS, a few each time.
         let ticks = u32::try_from(SWEEP_MS / PROTOCOL_TICK_MS).unwrap_or(1);
         self.store.sweep(now, self.mailboxes_max.div_ceil(ticks));
@@ -308,16 +383,18 @@ impl Service<'_> {
         output: &mut Output,
     ) -> Admission<Conversation> {
         match door {
-            Door::Smtp => self.admit(source, now, output).map_or(Admission::Refuse, |guest| {
+            Door::Smtp => self.admit(source, now, output).map_or(Admission::Refuse, |mut guest| {
+                if let Some(delay_ms) = self.banner_delay_ms(&guest) {
+                    guest.hold_banner(now.monotonic_ms + delay_ms);
+                }
                 let session = Session::new();
                 session.greeting(&self.session, output);
                 self.phases.banner_said();
                 Admission::Accept(Conversation::Smtp { session, guest })
             }),
-            Door::Http => match self.admit_reader() {
-                true => Admission::Accept(Conversation::Http(Exchange::default())),
-                false => Admission::Refuse,
-            },
+            Door::Http => {
+                self.admit_reader(door, source, now).map_or(Admission::Refuse, Admission::Accept)
+            }
             Door::Smtps => self.admit_encrypted(|service| {
                 let admitted = service.admit(source, now, output);
                 // Whoever is sent away is told nothing: it would not be understood.
@@ -325,9 +402,7 @@ impl Service<'_> {
                 let session = Session::within_tls();
                 admitted.map(|guest| Conversation::Smtp { session, guest })
             }),
-            Door::Https => self.admit_encrypted(|service| {
-                service.admit_reader().then(|| Conversation::Https(Exchange::default()))
-            }),
+            Door::Https => self.admit_encrypted(|service| service.admit_reader(door, source, now)),
         }
     }
 
@@ -348,14 +423,16 @@ impl Service<'_> {
     }
 
     /// One who reads mail may stay, or not.
-    fn admit_reader(&mut self) -> bool {
+    fn admit_reader(&mut self, door: Door, source: IpAddr, now: Now) -> Option<Conversation> {
         if self.metrics.http_connections_open >= HTTP_CONNECTIONS_MAX {
             self.metrics.http_connections_refused += 1;
-            return false;
+            return None;
         }
         self.metrics.http_connections += 1;
         self.metrics.http_connections_open += 1;
-        true
+        let patience = Patience::new(Stage::Idle, now.monotonic_ms);
+        let (exchange, encrypted) = (Exchange::default(), door == Door::Https);
+        Some(Conversation::Http { exchange, source, patience, encrypted })
     }
 
     /// One who brings mail may stay, or is told why not.
@@ -376,10 +453,49 @@ impl Service<'_> {
         }
         self.metrics.smtp_connections += 1;
         self.metrics.smtp_connections_open += 1;
-        Some(Guest::new(source, peer, verdict))
+        self.feel_pressure();
+        Some(Guest::new(source, peer, verdict, now.monotonic_ms))
     }
 
-    fn answer(&mut self, exchange: &mut Exchange, input: &[u8], now: Now) -> Progress {
+    /// How long a banner is held back: for those who are slowed down, and a moment for all who are
+    /// not trusted, to see who speaks before it.
+    fn banner_delay_ms(&self, guest: &Guest) -> Option<u64> {
+        if guest.peer.is_exempt() {
+            return None;
+        }
+        let delay_ms = tarpit::delay_ms(self.load());
+        if guest.is_slowed() {
+            return Some(delay_ms);
+        }
+        let watches = self.guard.rules().of(Rule::Offences).is_some();
+        watches.then_some(delay_ms.min(BANNER_HOLD_MS))
+    }
+
+    /// Looks at what is left, and asks of clients accordingly.
+    fn feel_pressure(&mut self) {
+        let (used, most) = self.store.draft_arenas();
+        let drafts = Load { used: used.into(), most: most.into() };
+        let before = self.pressure;
+        self.pressure = before.next(self.load(), drafts);
+        if self.pressure != before {
+            self.deadlines_came_nearer |= self.pressure > before;
+            self.session = self.session.with_faults_max(self.pressure.faults_max(FAULTS_MAX));
+            self.metrics.pressure = self.pressure as u64;
+        }
+    }
+
+    /// The share of sessions that are open.
+    fn load(&self) -> Load {
+        Load { used: self.metrics.smtp_connections_open, most: self.smtp_connections_max }
+    }
+
+    fn answer(
+        &mut self,
+        exchange: &mut Exchange,
+        source: IpAddr,
+        input: &[u8],
+        now: Now,
+    ) -> Progress {
         // Its last response has just left.
         if self.http_answers_left == 0 {
             return Progress { consumed: 0, then: Then::Yield };
@@ -388,6 +504,7 @@ impl Service<'_> {
         let mut desk = Desk {
             store: &mut self.store,
             naming: self.naming,
+            gate: &self.gate,
             hostname: self.session.hostname(),
             smtp: &self.smtp_address,
             ready: !self.draining,
@@ -395,6 +512,7 @@ impl Service<'_> {
                 let guarded = guard.figures().samples(guard.standing_bans(now));
                 [metrics.samples(), store.figures().samples(), guarded].concat()
             },
+            standing: &|| standing::of(guard, source, now),
             phases: &self.phases,
             scratch: &mut self.scratch,
             responses: &self.responses,

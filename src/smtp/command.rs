@@ -66,55 +66,116 @@ pub fn parse(line: &[u8]) -> Result<Command<'_>, Fault> {
     if memchr2(b'\r', b'\0', line).is_some() {
         return Err(Fault::ControlByte);
     }
-    let (verb, rest) = line.split_first_chunk::<4>().ok_or(Fault::UnknownVerb)?;
-    // One comparison a verb. Only a letter's two cases differ in the bit that is cleared, so
-    // nothing but a verb compares equal to it.
-    let verb = u32::from_be_bytes(*verb) & FOLD;
-    if verb == STAR {
-        return starttls(rest);
-    }
-    if !matches!(rest.first(), None | Some(b' ' | b'\t')) {
-        return Err(Fault::UnknownVerb);
-    }
+    let (verb, rest) = Verb::first(line).ok_or(Fault::UnknownVerb)?;
     let arguments = rest.trim_ascii();
     match verb {
-        MAIL => mail(arguments),
-        RCPT => rcpt(arguments),
-        DATA => alone(arguments, Command::Data),
-        BDAT => bdat(arguments),
-        HELO => client_name(arguments).map(Command::Helo),
-        EHLO => client_name(arguments).map(Command::Ehlo),
-        RSET => alone(arguments, Command::Rset),
-        QUIT => alone(arguments, Command::Quit),
-        NOOP => Ok(Command::Noop),
-        VRFY => Ok(Command::Vrfy),
-        EXPN => Ok(Command::Expn),
-        HELP => Ok(Command::Help),
-        _ => Err(Fault::UnknownVerb),
+        Verb::Mail => mail(arguments),
+        Verb::Rcpt => rcpt(arguments),
+        Verb::Data => alone(arguments, Command::Data),
+        Verb::Bdat => bdat(arguments),
+        Verb::Helo => client_name(arguments).map(Command::Helo),
+        Verb::Ehlo => client_name(arguments).map(Command::Ehlo),
+        Verb::Rset => alone(arguments, Command::Rset),
+        Verb::Quit => alone(arguments, Command::Quit),
+        Verb::Noop => Ok(Command::Noop),
+        Verb::Vrfy => Ok(Command::Vrfy),
+        Verb::Expn => Ok(Command::Expn),
+        Verb::Help => Ok(Command::Help),
+        Verb::Starttls => alone(arguments, Command::Starttls),
     }
+}
+
+/// What a line may begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the variants are the verbs' names")]
+pub enum Verb {
+    Mail,
+    Rcpt,
+    Data,
+    Bdat,
+    Helo,
+    Ehlo,
+    Rset,
+    Quit,
+    Noop,
+    Vrfy,
+    Expn,
+    Help,
+    Starttls,
+}
+
+impl Verb {
+    /// All of them, the busiest first. What is missing here is no verb, so a test that tries each
+    /// has tried all.
+    pub const ALL: [Self; 13] = [
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::Bdat,
+        Self::Helo,
+        Self::Ehlo,
+        Self::Rset,
+        Self::Quit,
+        Self::Noop,
+        Self::Vrfy,
+        Self::Expn,
+        Self::Help,
+        Self::Starttls,
+    ];
+
+    /// The verb in capitals, as clients send it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mail => "MAIL",
+            Self::Rcpt => "RCPT",
+            Self::Data => "DATA",
+            Self::Bdat => "BDAT",
+            Self::Helo => "HELO",
+            Self::Ehlo => "EHLO",
+            Self::Rset => "RSET",
+            Self::Quit => "QUIT",
+            Self::Noop => "NOOP",
+            Self::Vrfy => "VRFY",
+            Self::Expn => "EXPN",
+            Self::Help => "HELP",
+            Self::Starttls => "STARTTLS",
+        }
+    }
+
+    /// The verb that a line begins with, in any case, and what follows it: nothing, or a blank and
+    /// more.
+    fn first(line: &[u8]) -> Option<(Self, &[u8])> {
+        let (start, rest) = line.split_first_chunk::<4>()?;
+        // One comparison a verb. Only a letter's two cases differ in the bit that is cleared, so
+        // nothing but a verb compares equal to it.
+        let start = u32::from_be_bytes(*start) & FOLD;
+        let verb = Self::ALL[Self::STARTS.iter().position(|&of_verb| of_verb == start)?];
+        let rest = match verb.as_str().as_bytes().split_at(4).1 {
+            [] => rest,
+            end => match rest.split_at_checked(end.len()) {
+                Some((word, rest)) if word.eq_ignore_ascii_case(end) => rest,
+                _ => return None,
+            },
+        };
+        matches!(rest.first(), None | Some(b' ' | b'\t')).then_some((verb, rest))
+    }
+
+    /// The first four letters of each, which tell them apart.
+    const STARTS: [u32; Self::ALL.len()] = {
+        let mut starts = [0; Self::ALL.len()];
+        let mut at = 0;
+        while at < starts.len() {
+            if let Some(letters) = Self::ALL[at].as_str().as_bytes().first_chunk() {
+                starts[at] = u32::from_be_bytes(*letters);
+            }
+            at += 1;
+        }
+        starts
+    };
 }
 
 const FOLD: u32 = 0xDFDF_DFDF;
-const MAIL: u32 = u32::from_be_bytes(*b"MAIL");
-const RCPT: u32 = u32::from_be_bytes(*b"RCPT");
-const DATA: u32 = u32::from_be_bytes(*b"DATA");
-const BDAT: u32 = u32::from_be_bytes(*b"BDAT");
-const HELO: u32 = u32::from_be_bytes(*b"HELO");
-const EHLO: u32 = u32::from_be_bytes(*b"EHLO");
-const RSET: u32 = u32::from_be_bytes(*b"RSET");
-const QUIT: u32 = u32::from_be_bytes(*b"QUIT");
-const NOOP: u32 = u32::from_be_bytes(*b"NOOP");
-const VRFY: u32 = u32::from_be_bytes(*b"VRFY");
-const EXPN: u32 = u32::from_be_bytes(*b"EXPN");
-const HELP: u32 = u32::from_be_bytes(*b"HELP");
-const STAR: u32 = u32::from_be_bytes(*b"STAR");
-
-fn starttls(rest: &[u8]) -> Result<Command<'_>, Fault> {
-    match rest.split_first_chunk::<4>() {
-        Some((tail, [])) if tail.eq_ignore_ascii_case(b"TTLS") => Ok(Command::Starttls),
-        _ => Err(Fault::UnknownVerb),
-    }
-}
 
 /// A command that takes no arguments.
 fn alone<'a>(arguments: &[u8], command: Command<'a>) -> Result<Command<'a>, Fault> {
@@ -292,6 +353,20 @@ mod tests {
     }
 
     #[test]
+    fn every_verb_is_found_by_its_name_and_by_no_beginning_of_it() {
+        for verb in Verb::ALL {
+            let name = verb.as_str().as_bytes();
+            assert_eq!(Verb::first(name), Some((verb, &b""[..])));
+            assert_eq!(Verb::first(&name.to_ascii_lowercase()), Some((verb, &b""[..])));
+            assert_eq!(Verb::first(&[name, b"\tx"].concat()), Some((verb, &b"\tx"[..])));
+            for length in 0..name.len() {
+                assert_eq!(Verb::first(&name[..length]), None, "{verb:?}");
+            }
+            assert_eq!(Verb::first(&[name, b"X"].concat()), None, "{verb:?}");
+        }
+    }
+
+    #[test]
     fn a_cr_or_a_nul_within_a_command_is_a_fault() {
         for line in ["NO\rOP", "NOOP\r", "NOOP \0", "MAIL FROM:<a@b>\rRCPT TO:<c@d>"] {
             assert_eq!(fault(line), Fault::ControlByte, "{line:?}");
@@ -337,6 +412,7 @@ mod tests {
             ("RCPT TO:<a@b> NOTIFY=NEVER", Fault::UnknownParameter),
             ("DATA now", Fault::Argument),
             ("RSET x", Fault::Argument),
+            ("STARTTLS x", Fault::Argument),
             ("QUIT x", Fault::Argument),
             ("HELO", Fault::Argument),
             ("EHLO  ", Fault::Argument),

@@ -141,6 +141,12 @@ impl Store {
         Figures { arenas_free: self.pool.free_arenas(), ..self.figures }
     }
 
+    /// How many arenas drafts own, and how many they may.
+    #[must_use]
+    pub fn draft_arenas(&self) -> (u32, u32) {
+        (self.figures.arenas_drafts, self.capacity.draft_arenas_max)
+    }
+
     fn slot(&self, index: u32) -> &Slot {
         &slots(&self.pool)[index as usize]
     }

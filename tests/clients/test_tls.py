@@ -321,6 +321,21 @@ class OneTooMany(TlsCase):
             self.assertFalse(client.has_extn("starttls"))
 
 
+class HeldBack(TlsCase):
+    """Replies that the guard holds back are sealed all the same."""
+
+    FLAGS = (*TlsCase.FLAGS, "--trust", "none", "--guard-messages", "1/1h ban none tarpit")
+
+    def test_a_reply_that_comes_late_is_understood(self):
+        with smtplib.SMTP(*self.daemon.smtp[0], timeout=SECONDS_MAX) as client:
+            client.starttls(context=trusting())
+            for number in range(2):
+                client.sendmail(SENDER, [f"held{number}@example.com"], MESSAGE)
+        self.assertGreater(self.metric("mailfly_smtp_replies_held_total"), 0)
+        for number in range(2):
+            self.assert_kept(f"held{number}", MESSAGE, SENDER)
+
+
 @unittest.skipUnless(shutil.which("openssl"), "openssl makes the certificates")
 class Certificates(unittest.TestCase):
     """--tls-certificate and --tls-key, and SIGHUP."""
@@ -409,7 +424,7 @@ class Proxied(TlsCase):
         self.api = api
 
     def metric(self, name):
-        client = self.client(self.daemon.http, b"PROXY UNKNOWN\r\nGET /metrics HTTP/1.0\r\nHost: x\r\n\r\n")
+        client = self.client(self.daemon.http, b"PROXY UNKNOWN\r\nGET /metrics HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
         lines = client.ends().decode().splitlines()
         return next(int(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name + " "))
 

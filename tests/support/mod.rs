@@ -247,7 +247,7 @@ impl Browser {
 
     /// Asks without waiting for the answer.
     pub(crate) fn ask(&mut self, method: &str, path: &str) {
-        self.client.send(format!("{method} {path} HTTP/1.1\r\nHost: mail.test\r\n\r\n").as_bytes());
+        self.client.send(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
     }
 
     /// Reads the answer to what was asked.

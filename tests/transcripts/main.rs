@@ -11,7 +11,7 @@ mod table;
 use std::sync::LazyLock;
 
 use fake::{Fake, Room};
-use mailfly::limits::{LINE_BYTES_MAX, REPLY_BYTES_MAX};
+use mailfly::limits::{BODY_PIECES_MAX, LINE_BYTES_MAX, REPLY_BYTES_MAX};
 use mailfly::output::Output;
 use mailfly::progress::Then;
 use mailfly::smtp::hostname::Hostname;
@@ -274,6 +274,11 @@ fn a_body_in_one_read_goes_straight_from_the_read_buffer_into_its_commit() {
         assert_eq!(line.world.stored[0].bytes, b"one\r\n.two\r\n");
         assert_eq!(line.world.rest_bytes, 11, "{body:?}");
     }
+    // As many pieces as are gathered go with the commit too.
+    let mut line = Line::open(Policy::Curt, 4096, Room::default());
+    line.send(b"EHLO there\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\n");
+    line.send(format!("DATA\r\n{}.\r\n", "..\r\n".repeat(BODY_PIECES_MAX)).as_bytes());
+    assert_eq!(line.world.rest_bytes, 3 * BODY_PIECES_MAX);
 }
 
 #[test]

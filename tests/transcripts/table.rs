@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use mailfly::limits::BODY_PIECES_MAX;
 use mailfly::smtp::session::Policy;
 
 /// The server's name in every transcript.
@@ -253,6 +254,21 @@ fn honest(to: &mut Vec<Transcript>) {
             .s(STORED)
             .stored(".\r\n".repeat(20))
     });
+    both(to, "dot lines just as many as are gathered, and then long ones", |talk| {
+        let dots = "..\r\n".repeat(BODY_PIECES_MAX);
+        let line = format!(".{}\r\n", "l".repeat(17));
+        talk.ehlo()
+            .envelope()
+            .data()
+            .c(format!("{dots}.\r\n"))
+            .s(STORED)
+            .envelope()
+            .data()
+            .c(format!("{dots}.{line}.{line}.\r\n"))
+            .s(STORED)
+            .stored(".\r\n".repeat(BODY_PIECES_MAX))
+            .stored(format!("{}{line}{line}", ".\r\n".repeat(BODY_PIECES_MAX)))
+    });
     both(to, "RSET and EHLO midway, NOOP anywhere", |talk| {
         talk.c("NOOP\r\nRSET\r\n")
             .s(OK)
@@ -314,6 +330,22 @@ fn too_much(to: &mut Vec<Transcript>) {
                 .stored(most)
         },
     );
+    both(to, "too large by one byte in dot lines, and the next as large as may be", |talk| {
+        let lines = (MESSAGE_BYTES_MAX - 4) / 3;
+        let fill = "f".repeat(MESSAGE_BYTES_MAX - 3 * lines - 3);
+        assert!(lines > BODY_PIECES_MAX, "most of it is copied together");
+        let dots = "..\r\n".repeat(lines);
+        talk.ehlo()
+            .envelope()
+            .data()
+            .c(format!("{dots}..f{fill}\r\n.\r\n"))
+            .s(TOO_LARGE)
+            .envelope()
+            .data()
+            .c(format!("{dots}..{fill}\r\n.\r\n"))
+            .s(STORED)
+            .stored(format!("{}.{fill}\r\n", ".\r\n".repeat(lines)))
+    });
     both(to, "added dots do not count as size", |talk| {
         let most = ".".to_owned() + &"m".repeat(MESSAGE_BYTES_MAX - 3) + "\r\n";
         talk.ehlo().envelope().data().c(format!(".{most}.\r\n")).s(STORED).stored(most)

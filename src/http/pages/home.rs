@@ -39,7 +39,13 @@ pub(in crate::http) fn page(desk: &Desk<'_>) -> Response {
                     }
                 }
                 dt { "Privacy" }
-                dd { "None: whoever knows a name can read its mail and delete it." }
+                dd {
+                    @match (desk.gate.reading_needs_a_secret(), desk.gate.changing_needs_a_secret()) {
+                        (false, false) => "None: whoever knows a name can read its mail and delete it.",
+                        (false, true) => "None: whoever knows a name can read its mail.",
+                        (true, _) => "Whoever has the secret and knows a name can read its mail.",
+                    }
+                }
                 dt { "Keeping" }
                 dd {
                     "In memory, for a while. When room is short, the oldest gives way; each mailbox "
@@ -47,6 +53,8 @@ pub(in crate::http) fn page(desk: &Desk<'_>) -> Response {
                 }
                 dt { "Programs" }
                 dd { code { "GET /api/v1/mailbox/" em { "name" } } " answers in JSON." }
+                dt { "Senders" }
+                dd { a href="/refused" { "Why was I refused?" } }
                 dt { "Operators" }
                 dd { a href="/status" { "Status" } ": what was counted, and how long things take." }
             }

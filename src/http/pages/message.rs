@@ -6,7 +6,7 @@ use crate::http::date::plain;
 use crate::http::desk::Desk;
 use crate::http::link;
 use crate::http::message::view::View;
-use crate::http::response::{Response, Status};
+use crate::http::response::{Images, Response, Status};
 use crate::limits::HTTP_PAGE_TEXT_BYTES_MAX;
 use crate::store::{MailboxName, Message};
 
@@ -17,6 +17,7 @@ pub(in crate::http) fn page(
     name: &MailboxName,
     message: &Message,
     view: &View,
+    images: Images,
 ) -> Response {
     let here = link::message_page(name, desk.naming, message.id);
     let source = link::source(name, desk.naming, message.id);
@@ -46,8 +47,9 @@ pub(in crate::http) fn page(
         }
         @if !view.html.is_empty() {
             h2 { "HTML" }
-            iframe.letter sandbox="" src=(format!("{here}/html")) title="HTML of the message"
-                referrerpolicy="no-referrer" loading="lazy" {}
+            (offer(view, &here, images))
+            iframe.letter sandbox="" src=(format!("{here}/html{}", link::images(images)))
+                title="HTML of the message" referrerpolicy="no-referrer" loading="lazy" {}
         }
         @if !view.attachments.is_empty() {
             (attachments(view, &link::attachment(name, desk.naming, message.id)))
@@ -83,6 +85,24 @@ fn head(message: &Message, view: &View) -> Markup {
                         (message.source.to_canonical()) ", " (size(message.body_bytes))
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Offers to fetch what the message's HTML may show from elsewhere, or tells that it was.
+fn offer(view: &View, here: &str, images: Images) -> Markup {
+    html! {
+        @match images {
+            Images::Own => @if view.html.contains("//") {
+                p.muted {
+                    "Nothing is fetched from elsewhere. "
+                    a href=(format!("{here}{}", link::images(Images::Remote))) { "Fetch images" }
+                    ", which may tell the sender that you have opened this."
+                }
+            }
+            Images::Remote => p.muted {
+                "Images are fetched from elsewhere. " a href=(here) { "Without them" }
             }
         }
     }

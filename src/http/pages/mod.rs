@@ -8,6 +8,7 @@ use crate::limits::{KIB, MIB};
 pub(super) mod home;
 pub(super) mod mailbox;
 pub(super) mod message;
+pub(super) mod refused;
 pub(super) mod status;
 
 /// The style sheet.

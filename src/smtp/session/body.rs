@@ -2,13 +2,14 @@
 //!
 //! Bytes go to the draft as slices of the read buffer. They are gathered first, so that a message
 //! whose end is in the same read is handed over whole, with its commit. The size is checked before
-//! that, so a world never sees a byte too many. Once a message is refused its bytes are still read
-//! to their true end, and its draft is long given back.
+//! that, so a world never sees a byte too many. Where pieces are many and short, a peer has dots to
+//! thank for it, and what follows is copied together instead, so that he gains nothing. Once a
+//! message is refused its bytes are still read to their true end, and its draft is long given back.
 
 use std::mem;
 
 use super::{Introduction, Session, State, Transaction, Turn, World, sure};
-use crate::limits::BODY_PIECES_MAX;
+use crate::limits::{BODY_JOINED_BYTES, BODY_PIECE_BYTES_SHORT, BODY_PIECES_MAX};
 use crate::smtp::body::{Piece, Scanner};
 use crate::smtp::reply::{self, Fault, Refusal};
 
@@ -145,24 +146,29 @@ impl<D> Data<D> {
         turn: &mut Turn<'_, W>,
     ) -> State<D> {
         let mut gathered = Gathered::new();
-        while let Some(piece) = self.scanner.next(rest) {
-            match piece {
-                Piece::Bytes(bytes) => {
-                    if let Ok(transaction) = &mut self.message
-                        && let Err(refusal) = gathered.add(bytes, transaction, turn)
-                    {
-                        self.refuse(refusal, turn);
-                    }
-                }
-                Piece::End => {
-                    match self.message {
-                        Ok(transaction) => {
-                            turn.commit(transaction, gathered.pieces(), introduction)
+        loop {
+            let ended = if self.message.is_ok() && gathered.is_full_of_short_pieces() {
+                self.join(rest, &mut gathered, turn)
+            } else {
+                match self.scanner.next(rest) {
+                    Some(Piece::Bytes(bytes)) => {
+                        if let Ok(transaction) = &mut self.message
+                            && let Err(refusal) = gathered.add(bytes, transaction, turn)
+                        {
+                            self.refuse(refusal, turn);
                         }
-                        Err(refusal) => turn.refuse(refusal),
+                        false
                     }
-                    return State::Helo;
+                    Some(Piece::End) => true,
+                    None => break,
                 }
+            };
+            if ended {
+                match self.message {
+                    Ok(transaction) => turn.commit(transaction, gathered.pieces(), introduction),
+                    Err(refusal) => turn.refuse(refusal),
+                }
+                return State::Helo;
             }
         }
         if let Ok(transaction) = &mut self.message
@@ -171,6 +177,31 @@ impl<D> Data<D> {
             self.refuse(refusal, turn);
         }
         State::Data(self)
+    }
+
+    /// Reads on by copying, as long as the pieces would be short. Whether the message ended.
+    fn join<W: World<Draft = D>>(
+        &mut self,
+        rest: &mut &[u8],
+        gathered: &mut Gathered<'_>,
+        turn: &mut Turn<'_, W>,
+    ) -> bool {
+        let mut room = [0; BODY_JOINED_BYTES];
+        loop {
+            let joined = self.scanner.join(rest, &mut room);
+            if joined.ended && joined.bytes.is_empty() {
+                // What was gathered before is the end of the message.
+                return true;
+            }
+            if let Ok(transaction) = &mut self.message
+                && let Err(refusal) = gathered.append_with(joined.bytes, transaction, turn)
+            {
+                self.refuse(refusal, turn);
+            }
+            if joined.ended || !joined.short {
+                return joined.ended;
+            }
+        }
     }
 
     /// Gives the draft back now; the client is told at the end of its message.
@@ -240,6 +271,12 @@ impl<'a> Gathered<'a> {
         &self.pieces[..self.count]
     }
 
+    /// Whether one more piece needs room, and these were hardly worth being pieces.
+    fn is_full_of_short_pieces(&self) -> bool {
+        let bytes = || self.pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        self.count == BODY_PIECES_MAX && bytes() < BODY_PIECES_MAX * BODY_PIECE_BYTES_SHORT
+    }
+
     /// Takes one more piece, if the message may still have it.
     fn add<W: World>(
         &mut self,
@@ -257,6 +294,26 @@ impl<'a> Gathered<'a> {
         transaction.kept_bytes += bytes.len();
         self.pieces[self.count] = bytes;
         self.count += 1;
+        Ok(())
+    }
+
+    /// Hands everything gathered to the draft, and `bytes` behind it, if the message may still have
+    /// them.
+    fn append_with<W: World>(
+        &mut self,
+        bytes: &[u8],
+        transaction: &mut Transaction<W::Draft>,
+        turn: &mut Turn<'_, W>,
+    ) -> Result<(), Refusal> {
+        let room = turn.settings.message_bytes_max().saturating_sub(transaction.kept_bytes);
+        if bytes.len() > room {
+            return Err(Refusal::MessageTooLarge);
+        }
+        self.append(transaction, turn)?;
+        if !bytes.is_empty() {
+            transaction.kept_bytes += bytes.len();
+            turn.world.append(&mut transaction.draft, bytes)?;
+        }
         Ok(())
     }
 

@@ -1,0 +1,106 @@
+//! Who may read and delete, as the operator says it: names to be asked by, and secrets in files.
+//! Not here: which routes need what, and what else is refused (`src/http/tests.rs`, for all of
+//! them).
+
+#![allow(clippy::unwrap_used, reason = "what is not as it should be fails the test")]
+
+mod support;
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Command;
+
+use support::{Client, Daemon, PROGRAM};
+
+/// The status of the answer to a request with these fields.
+fn status(daemon: &Daemon, method: &str, path: &str, fields: &str) -> u16 {
+    let mut client = Client::connect(daemon.http);
+    client
+        .send(format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n{fields}\r\n").as_bytes());
+    let answer = String::from_utf8(client.rest()).unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn a_name_is_answered_to_once_it_is_listed() {
+    let unlisted = Daemon::start(&[]);
+    let listed = Daemon::start(&["--http-host", "mail.example,b", "--http-host=C"]);
+    let any = Daemon::start(&["--http-host", "*"]);
+    for (host, when_unlisted, when_listed) in [
+        ("localhost:8025", 200, 200),
+        ("127.0.0.1", 200, 200),
+        ("mail.example:80", 421, 200),
+        ("c", 421, 200),
+        ("evil.example", 421, 421),
+    ] {
+        let fields = format!("Host: {host}\r\n");
+        assert_eq!(status(&unlisted, "GET", "/", &fields), when_unlisted, "{host}");
+        assert_eq!(status(&listed, "GET", "/", &fields), when_listed, "{host}");
+        assert_eq!(status(&any, "GET", "/", &fields), 200, "{host}");
+    }
+}
+
+#[test]
+fn secrets_of_files_are_needed_for_what_they_are_for() {
+    let (read, delete) = (file("old-secret\nfor-reading\n"), file("for-deleting"));
+    let paths = [&read, &delete].map(|file| file.path().to_str().unwrap().to_owned());
+    let daemon =
+        Daemon::start(&["--http-read-secret", &paths[0], "--http-delete-secret", &paths[1]]);
+    let host = "Host: localhost\r\n";
+    for (credentials, reads, deletes) in [
+        ("", 401, 401),
+        ("Authorization: Bearer for-reading\r\n", 200, 401),
+        ("Authorization: Bearer old-secret\r\n", 200, 401),
+        ("Authorization: Bearer for-deleting\r\n", 200, 200),
+        // printf anybody:for-deleting | base64
+        ("Authorization: Basic YW55Ym9keTpmb3ItZGVsZXRpbmc=\r\n", 200, 200),
+        ("Authorization: Bearer for-nothing\r\n", 401, 401),
+    ] {
+        let fields = format!("{host}{credentials}");
+        let path = "/api/v1/mailbox/somebody";
+        assert_eq!(status(&daemon, "GET", path, &fields), reads, "{credentials}");
+        assert_eq!(status(&daemon, "DELETE", path, &fields), deletes, "{credentials}");
+        assert_eq!(status(&daemon, "GET", "/livez", &fields), 200, "{credentials}");
+    }
+}
+
+#[test]
+fn a_file_without_secrets_ends_the_start_and_its_contents_are_not_said() {
+    let short = file("hunter2\n");
+    let long = file(&"x\n".repeat(4096));
+    let path = |file: &tempfile::NamedTempFile| file.path().to_str().unwrap().to_owned();
+    for (path, reason) in [
+        ("/does/not/exist".to_owned(), "No such file"),
+        (path(&short), "line 1: a secret has at least 8 bytes"),
+        (path(&long), "4096 bytes are the most"),
+        ("/dev/null".to_owned(), "no secret in it"),
+        ("/dev/zero".to_owned(), "4096 bytes are the most"),
+    ] {
+        for key in ["--http-read-secret", "--http-delete-secret"] {
+            let mut command = Command::new("timeout");
+            let flags = ["--smtp=127.0.0.1:0", "--http=127.0.0.1:0", key, &path];
+            let output = command.env_clear().args(["30", PROGRAM]).args(flags).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{said}");
+            assert!(said.contains(&path) && said.contains(reason), "{said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn no_secret_is_in_what_check_prints() {
+    let secret = file("for-reading\n");
+    let path = secret.path().to_str().unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().args(["--check", "--http-read-secret", path]);
+    let printed = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert!(printed.contains(path), "{printed}");
+    assert!(!printed.contains(fs::read_to_string(path).unwrap().trim()), "{printed}");
+}
