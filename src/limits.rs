@@ -390,6 +390,8 @@ pub const LISTENERS_MAX: usize = 16;
 /// Descriptors that are not connections: the standard three, epoll, the signals', the listeners,
 /// a connection accepted only to be turned away, and some to spare.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
+/// The most that is read of `/etc/passwd` to find a user, in bytes: some ten thousand users.
+pub const PASSWD_FILE_BYTES_MAX: u64 = MIB as u64;
 /// The most that is read of a configuration file: nobody writes a longer one, and `/dev/zero`
 /// has no end.
 pub const CONFIG_FILE_BYTES_MAX: usize = MIB;

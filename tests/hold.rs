@@ -38,6 +38,7 @@ struct Answers {
     /// Deadlines are an hour away until this is set, and have passed then.
     hurry: Arc<AtomicBool>,
     hurried: bool,
+    turns: Arc<AtomicU32>,
 }
 
 impl Protocol for Answers {
@@ -91,6 +92,10 @@ impl Protocol for Answers {
     }
 
     fn disconnected(&mut self, _: u64, _: Now) {}
+
+    fn turn_begins(&mut self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
 
     fn held_until_ms(&self, held: &u64) -> u64 {
         *held
@@ -171,6 +176,24 @@ fn what_is_held_leaves_in_its_order_and_others_do_not_wait() {
 }
 
 #[test]
+fn the_loop_sleeps_while_somebody_is_held() {
+    let answers = Answers::default();
+    let turns = Arc::clone(&answers.turns);
+    let server = start(answers, 8);
+    let mut held = connect(&server);
+    expect(&mut held, "hello\n");
+    let before = turns.load(Ordering::Relaxed);
+    for _ in 0..5 {
+        held.write_all(b"hold it\nand more\n").unwrap();
+        held.write_all(b"and yet more\n").unwrap();
+        expect(&mut held, "hold it\nand more\nand yet more\n");
+    }
+    // A few for each line; one that does not sleep takes thousands.
+    let turns = turns.load(Ordering::Relaxed) - before;
+    assert!(turns < 200, "{turns}");
+}
+
+#[test]
 fn who_speaks_while_it_is_held_is_known_and_may_be_closed() {
     for closes_who_spoke in [false, true] {
         let answers = Answers { banner_held_ms: SHORT_MS, closes_who_spoke, ..Answers::default() };
@@ -230,6 +253,8 @@ fn a_drain_lets_go_what_is_held() {
     client.write_all(b"keep this\n").unwrap();
     let mut other = connect(&server);
     expect(&mut other, "hello\n");
+    other.write_all(b"quick\n").unwrap();
+    expect(&mut other, "quick\n");
     assert!(is_quiet(&client));
     server.drain.store(true, Ordering::Relaxed);
     other.write_all(b"wakes the loop\n").unwrap();

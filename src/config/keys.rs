@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{RuleKey, SecretFile, Size, TimeToLive, TrustKey, WordsKey};
+use super::{RuleKey, SecretFile, Size, TimeToLive, TrustKey, User, WordsKey};
 use crate::guard::Rule;
 use crate::http::AllowedHost;
 use crate::smtp::hostname::Hostname;
@@ -76,6 +76,12 @@ pub struct Keys {
     /// Fewer by default if the limit on descriptors, raised as far as it goes, allows fewer.
     #[arg(verbatim_doc_comment, long, value_name = "COUNT", value_parser = count, help_heading = LISTENING)]
     pub connections: Option<u32>,
+
+    /// Become this user, having been started as root. [default: none]
+    ///
+    /// A name of /etc/passwd, or UID:GID in numbers; none: stay who starts it. In no other group.
+    #[arg(verbatim_doc_comment, long, value_name = "USER", help_heading = LISTENING)]
+    pub user: Option<User>,
 
     /// Show mail under this name too; may be repeated. [default: localhost alone]
     ///
@@ -256,7 +262,7 @@ impl From<store::Naming> for Naming {
 
 impl Keys {
     /// The names of all keys, in the order of the fields.
-    pub const NAMES: [&str; 31] = [
+    pub const NAMES: [&str; 32] = [
         "smtp",
         "http",
         "smtps",
@@ -267,6 +273,7 @@ impl Keys {
         "proxy-from",
         "hostname",
         "connections",
+        "user",
         "http-host",
         "http-read-secret",
         "http-delete-secret",
@@ -319,6 +326,7 @@ impl Keys {
             proxy_from: self.proxy_from.or(below.proxy_from),
             hostname: self.hostname.or(below.hostname),
             connections: self.connections.or(below.connections),
+            user: self.user.or(below.user),
             http_host: self.http_host.or(below.http_host),
             http_read_secret: self.http_read_secret.or(below.http_read_secret),
             http_delete_secret: self.http_delete_secret.or(below.http_delete_secret),
@@ -361,6 +369,7 @@ impl Keys {
             "proxy-from" => self.proxy_from = Some(trusted(text)?),
             "hostname" => self.hostname = Some(parsed(text)?),
             "connections" => self.connections = Some(count(text)?),
+            "user" => self.user = Some(parsed(text)?),
             "http-host" => self.http_host = Some(list(text)?),
             "http-read-secret" => self.http_read_secret = Some(parsed(text)?),
             "http-delete-secret" => self.http_delete_secret = Some(parsed(text)?),
@@ -445,6 +454,7 @@ mod tests {
                 "naming" => "full",
                 "ttl" => "1h",
                 "trust" | "proxy-from" => "none",
+                "user" => "nobody",
                 _ => "7",
             };
             assert_eq!(keys.set(name, text), Ok(()), "{name}");

@@ -23,6 +23,7 @@ mod rules;
 mod secret_file;
 mod settings;
 mod units;
+mod user;
 
 use std::ffi::OsString;
 
@@ -37,6 +38,7 @@ pub use secret_file::SecretFile;
 pub use settings::Settings;
 pub(crate) use units::rounded;
 pub use units::{Size, SizeError, TimeToLive, TimeToLiveError};
+pub use user::User;
 
 /// What the program was started for, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::{Impossible, Keys, Machine, RuleKey, SecretFile, Size, TimeToLive, TrustKey, WordsKey};
+use super::{
+    Impossible, Keys, Machine, RuleKey, SecretFile, Size, TimeToLive, TrustKey, User, WordsKey,
+};
 use crate::guard::{Networks, Rule, Rules};
 use crate::http::AllowedHost;
 use crate::limits::{
@@ -42,6 +44,8 @@ pub struct Settings {
     /// The most connections at once, SMTP and HTTP together; at least 1, and no more than there
     /// are descriptors for.
     pub connections_max: u32,
+    /// Whom the program becomes before it serves.
+    pub user: User,
     /// The names under which mail is shown, beside addresses and `localhost`.
     pub http_hosts: Vec<AllowedHost>,
     /// Where the secrets are that reading needs.
@@ -135,6 +139,7 @@ impl Settings {
             }),
             proxies,
             connections_max,
+            user: keys.user.unwrap_or_default(),
             http_hosts: keys.http_host.unwrap_or_default(),
             http_read_secret: keys.http_read_secret.unwrap_or_default(),
             http_delete_secret: keys.http_delete_secret.unwrap_or_default(),
@@ -172,6 +177,7 @@ impl Settings {
             tls_connections: Some(self.tls_connections_max),
             proxy_from: Some(TrustKey::list(&self.proxies)),
             connections: Some(self.connections_max),
+            user: Some(self.user.clone()),
             http_host: Some(self.http_hosts.clone()),
             http_read_secret: Some(self.http_read_secret.clone()),
             http_delete_secret: Some(self.http_delete_secret.clone()),
@@ -202,6 +208,19 @@ impl Settings {
     /// None that is known of: every value has a form in TOML.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(&self.keys())
+    }
+
+    /// The folders of the files that are read again while the program serves (whoever renews a
+    /// certificate puts a new file in place of the old one); all others are read before, and can be
+    /// opened no longer.
+    #[must_use]
+    pub fn read_again(&self) -> Vec<PathBuf> {
+        let files = [&self.tls_certificate, &self.tls_key].into_iter().flatten();
+        let folder = |file: &PathBuf| match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        files.map(folder).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The shape of the store that these settings ask for.
@@ -351,7 +370,9 @@ mod tests {
             Just(TimeToLive::Unlimited),
             (1..=TTL_MS_MAX).prop_map(TimeToLive::Milliseconds),
         ];
-        let places = (addresses(), addresses(), "[a-zA-Z0-9._-]{1,255}", 1_u32..1_000_000);
+        let user = "none|[a-z_][a-z0-9_-]{0,9}|[0-9]{1,9}:[0-9]{1,9}"
+            .prop_map(|text: String| text.parse::<User>().unwrap());
+        let places = (addresses(), addresses(), "[a-zA-Z0-9._-]{1,255}", 1_u32..1_000_000, user);
         let secret =
             || "none|[a-zA-Z0-9/._ -]{1,40}".prop_map(|path: String| path.parse().unwrap());
         let hosts = prop::collection::vec(r"\*|[a-z0-9_-]{1,9}(\.[a-z0-9_-]{1,9})?", 0..4)
@@ -369,7 +390,7 @@ mod tests {
         let guard = (trust, 1_u32..GUARD_COUNT_MAX, any::<bool>());
         (places, reading, (policy, naming, ttl), sizes, counts, guard).prop_map(
             |(
-                (smtp, http, hostname, connections),
+                (smtp, http, hostname, connections, user),
                 (hosts, read_secret, delete_secret),
                 (policy, naming, ttl),
                 sizes,
@@ -386,6 +407,7 @@ mod tests {
                     http: Some(http),
                     hostname: hostname.parse().ok(),
                     connections: Some(connections),
+                    user: Some(user),
                     http_host: Some(hosts),
                     http_read_secret: Some(read_secret),
                     http_delete_secret: Some(delete_secret),

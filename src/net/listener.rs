@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
@@ -44,6 +45,20 @@ impl Bound {
         // the second only when it comes to listen: too late for a server that already answers.
         socket.set_reuse_address(false)?;
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Self { socket, address })
+    }
+
+    /// Takes a socket that whoever started the program listens with already.
+    ///
+    /// # Errors
+    /// It does not listen, or not for TCP.
+    pub fn inherited(socket: OwnedFd) -> io::Result<Self> {
+        let socket = Socket::from(socket);
+        let listens = socket.is_listener()? && socket.r#type()? == Type::STREAM;
+        let address = socket.local_addr()?.as_socket().filter(|_| listens);
+        let address = address.ok_or_else(|| io::Error::other("it does not listen for TCP"))?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
         Ok(Self { socket, address })
     }
 

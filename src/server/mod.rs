@@ -3,6 +3,7 @@
 //! memory that takes (`plan`), what the operator chose (`config`).
 
 mod certificate;
+mod confinement;
 mod guest;
 mod mail;
 mod patience;
@@ -10,6 +11,7 @@ mod plan;
 mod service;
 mod signals;
 mod standing;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +19,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use crate::clock::Clock;
@@ -34,19 +37,24 @@ use crate::phases::Phases;
 use crate::smtp::session;
 use crate::store::Store;
 use crate::sys::memory;
+use crate::sys::notify::Supervisor;
 
 pub use certificate::CertificateError;
+pub use confinement::{Confinement, ConfinementError};
 pub use guest::Guest;
 pub use patience::Patience;
 pub use plan::{Place, Plan, Term};
 pub use service::{Conversation, Door, Service};
 use signals::Signals;
+pub use surroundings::{Surroundings, SurroundingsError};
 
 /// Why the server could not start. Nothing listens then.
 #[derive(Debug)]
 pub enum StartError {
     /// An address cannot be had.
     Address(SocketAddr, io::Error),
+    /// A socket that was passed cannot be used.
+    Passed(&'static str, io::Error),
     /// The pool cannot be had.
     Memory(io::Error),
     /// There is no certificate to show to peers.
@@ -64,6 +72,9 @@ impl fmt::Display for StartError {
         match self {
             Self::Address(address, error) => {
                 write!(formatter, "cannot listen on {address}: {error}")
+            }
+            Self::Passed(service, error) => {
+                write!(formatter, "cannot use the socket that was passed for {service}: {error}")
             }
             Self::Memory(error) => write!(formatter, "cannot take the pool's memory: {error}"),
             Self::Certificate(error) => write!(formatter, "TLS: {error}"),
@@ -85,6 +96,7 @@ pub struct Server<'s> {
     settings: &'s Settings,
     /// Where what is offered.
     doors: Vec<(Door, SocketAddr)>,
+    supervisor: Supervisor,
 }
 
 impl<'s> Server<'s> {
@@ -93,12 +105,23 @@ impl<'s> Server<'s> {
     /// # Errors
     /// What could not be had.
     pub fn start(settings: &'s Settings) -> Result<Self, StartError> {
+        Self::start_in(Surroundings::default(), settings)
+    }
+
+    /// The same where whoever started the program may have sockets for it.
+    ///
+    /// # Errors
+    /// What could not be had.
+    pub fn start_in(
+        surroundings: Surroundings,
+        settings: &'s Settings,
+    ) -> Result<Self, StartError> {
         let gate = Gate {
             hosts: settings.http_hosts.clone(),
             read: secrets(&settings.http_read_secret)?,
             change: secrets(&settings.http_delete_secret)?,
         };
-        let bound = bind(settings)?;
+        let bound = bind(settings, surroundings.smtp, surroundings.http)?;
         let doors: Vec<_> = bound.iter().map(|(door, bound)| (*door, bound.address())).collect();
         let smtp_address = doors.iter().find(|(door, _)| *door == Door::Smtp);
         let capacity = settings.capacity().map_err(StartError::Settings)?;
@@ -156,7 +179,8 @@ impl<'s> Server<'s> {
             let address = bound.address();
             reactor.listen(bound).map_err(|error| StartError::Address(address, error))?;
         }
-        Ok(Self { reactor, service, settings, doors })
+        let supervisor = surroundings.supervisor;
+        Ok(Self { reactor, service, settings, doors, supervisor })
     }
 
     /// Where mail is taken, with the real ports.
@@ -212,6 +236,7 @@ impl<'s> Server<'s> {
         }
         out.flush()?;
         drop(out);
+        self.supervisor.ready();
         while !self.reactor.is_drained() {
             let turn = self.reactor.turn(&mut self.service)?;
             if !turn.is_ready(SIGNALS) {
@@ -222,6 +247,7 @@ impl<'s> Server<'s> {
                 self.reload();
             }
             if come.stop {
+                self.supervisor.stopping();
                 self.service.draining = true;
                 self.reactor.drain(&mut self.service);
             }
@@ -256,22 +282,39 @@ fn sizes(settings: &Settings) -> Sizes {
     Sizes::for_connections(settings.connections_max).with_tls(tls_connections)
 }
 
-fn bind(settings: &Settings) -> Result<Vec<(Door, Bound)>, StartError> {
+/// The sockets of every door. Those that were passed for a service stand for its addresses.
+fn bind(
+    settings: &Settings,
+    smtp: Vec<OwnedFd>,
+    http: Vec<OwnedFd>,
+) -> Result<Vec<(Door, Bound)>, StartError> {
     let doors = [
-        (Door::Smtp, &settings.smtp),
-        (Door::Http, &settings.http),
-        (Door::Smtps, &settings.smtps),
-        (Door::Https, &settings.https),
+        (Door::Smtp, smtp, &settings.smtp),
+        (Door::Http, http, &settings.http),
+        (Door::Smtps, vec![], &settings.smtps),
+        (Door::Https, vec![], &settings.https),
     ];
-    let bind = |door, address| {
-        let bound = Bound::new(address).map_err(|error| StartError::Address(address, error));
-        Ok((door, bound?))
-    };
-    let addresses = |(door, addresses)| {
-        let addresses: &Vec<_> = addresses;
-        addresses.iter().map(move |address| (door, *address))
-    };
-    doors.into_iter().flat_map(addresses).map(|(door, address)| bind(door, address)).collect()
+    let mut all = vec![];
+    for (door, passed, addresses) in doors {
+        let bound = bind_door(door, passed, addresses)?;
+        all.extend(bound.into_iter().map(|bound| (door, bound)));
+    }
+    Ok(all)
+}
+
+/// The sockets that were passed for a service; if none were, sockets at its addresses.
+fn bind_door(
+    door: Door,
+    passed: Vec<OwnedFd>,
+    addresses: &[SocketAddr],
+) -> Result<Vec<Bound>, StartError> {
+    if !passed.is_empty() {
+        let inherit =
+            |socket| Bound::inherited(socket).map_err(|e| StartError::Passed(door.name(), e));
+        return passed.into_iter().map(inherit).collect();
+    }
+    let bind = |&address| Bound::new(address).map_err(|error| StartError::Address(address, error));
+    addresses.iter().map(bind).collect()
 }
 
 fn secrets(file: &SecretFile) -> Result<Secrets, StartError> {

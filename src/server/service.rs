@@ -153,7 +153,9 @@ impl Protocol for Service<'_> {
     ) -> Progress {
         match connection {
             Conversation::Smtp { session, guest } => {
-                let (settings, draining) = (self.session, self.draining);
+                let faults_max = self.pressure_on(guest).faults_max(FAULTS_MAX);
+                let settings = self.session.with_faults_max(faults_max);
+                let draining = self.draining;
                 let mut world = self.mail_room(guest, now);
                 let progress = session.receive(&settings, input, &mut world, output);
                 let within_message = session.is_within_message();
@@ -195,7 +197,9 @@ impl Protocol for Service<'_> {
 
     fn deadline_ms(&self, connection: &Conversation, moved_ms: u64) -> u64 {
         match connection {
-            Conversation::Smtp { guest, .. } => guest.patience.deadline_ms(moved_ms, self.pressure),
+            Conversation::Smtp { guest, .. } => {
+                guest.patience.deadline_ms(moved_ms, self.pressure_on(guest))
+            }
             Conversation::Http { exchange, patience, .. } => {
                 let mut patience = *patience;
                 if exchange.is_idle() && patience.stage() == Stage::Response {
@@ -292,8 +296,10 @@ impl Protocol for Service<'_> {
 
     fn may_make_way(&self, connection: &Conversation, moved_ms: u64, now: Now) -> bool {
         match connection {
-            Conversation::Smtp { session, .. } => {
-                session.is_idle() && moved_ms.saturating_add(MAKE_WAY_SILENT_MS) <= now.monotonic_ms
+            Conversation::Smtp { session, guest } => {
+                self.pressure_on(guest).closes_idle()
+                    && session.is_idle()
+                    && moved_ms.saturating_add(MAKE_WAY_SILENT_MS) <= now.monotonic_ms
             }
             Conversation::Http { .. } | Conversation::Proxied { .. } => false,
         }
@@ -471,6 +477,12 @@ impl Service<'_> {
         watches.then_some(delay_ms.min(BANNER_HOLD_MS))
     }
 
+    /// How hard pressed the server is, as far as this guest has to feel it: whoever is trusted is
+    /// waited for as ever.
+    fn pressure_on(&self, guest: &Guest) -> Pressure {
+        if guest.peer.is_exempt() { Pressure::Calm } else { self.pressure }
+    }
+
     /// Looks at what is left, and asks of clients accordingly.
     fn feel_pressure(&mut self) {
         let (used, most) = self.store.draft_arenas();
@@ -479,7 +491,6 @@ impl Service<'_> {
         self.pressure = before.next(self.load(), drafts);
         if self.pressure != before {
             self.deadlines_came_nearer |= self.pressure > before;
-            self.session = self.session.with_faults_max(self.pressure.faults_max(FAULTS_MAX));
             self.metrics.pressure = self.pressure as u64;
         }
     }

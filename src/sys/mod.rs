@@ -1,9 +1,13 @@
 //! What the program asks of the system it runs on that no library asks safely: the only place
 //! with `unsafe`. Not here: sockets and polling (`net`), the time (`clock`).
 
+pub mod activation;
 pub mod available;
 pub mod descriptors;
+pub mod identity;
 pub mod memory;
+pub mod notify;
+pub mod sandbox;
 pub mod stream;
 
 use std::fs;

@@ -1,0 +1,148 @@
+//! What the process gives up between having everything and serving: other users' rights, new
+//! privileges, files. In this order, since each step leaves no way back to the one before.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::{Settings, User};
+use crate::limits::PASSWD_FILE_BYTES_MAX;
+use crate::sys::identity::{self, Identity};
+use crate::sys::sandbox::Sandbox;
+
+/// What will be given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confinement {
+    user: Option<Identity>,
+    /// What may still be read.
+    readable: Vec<PathBuf>,
+    sandbox: Sandbox,
+}
+
+/// Why it cannot be given up.
+#[derive(Debug)]
+pub enum ConfinementError {
+    /// Only root may become another.
+    NotRoot(User),
+    /// There is nobody of this name.
+    NoSuchUser(User),
+    /// The list of users cannot be read.
+    Users(io::Error),
+    /// The kernel refuses.
+    System(&'static str, io::Error),
+}
+
+impl fmt::Display for ConfinementError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRoot(user) => write!(
+                formatter,
+                "--user {user}: only root can become another user; start as root, or without --user",
+            ),
+            Self::NoSuchUser(user) => {
+                write!(
+                    formatter,
+                    "--user {user}: nobody in /etc/passwd has this name; UID:GID will do"
+                )
+            }
+            Self::Users(error) => write!(formatter, "cannot read /etc/passwd: {error}"),
+            Self::System(what, error) => write!(formatter, "cannot give up {what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfinementError {}
+
+impl Confinement {
+    /// What these settings ask for, and this kernel can do. Changes nothing yet.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub fn of(settings: &Settings) -> Result<Self, ConfinementError> {
+        let user = match &settings.user {
+            User::Unchanged => None,
+            User::Numbered(identity) => Some(*identity),
+            User::Named(name) => {
+                let found =
+                    identity::find(name, PASSWD_FILE_BYTES_MAX).map_err(ConfinementError::Users)?;
+                Some(found.ok_or_else(|| ConfinementError::NoSuchUser(settings.user.clone()))?)
+            }
+        };
+        Ok(Self { user, readable: settings.read_again(), sandbox: Sandbox::available() })
+    }
+
+    /// Whether this process may do it.
+    ///
+    /// # Errors
+    /// It is not root, and would have to become another user.
+    pub fn check(&self, settings: &Settings) -> Result<(), ConfinementError> {
+        if self.user.is_some() && !identity::is_root() {
+            return Err(ConfinementError::NotRoot(settings.user.clone()));
+        }
+        Ok(())
+    }
+
+    /// Gives it up for good, and returns what came of it.
+    ///
+    /// # Errors
+    /// The kernel's. The process may have given up a part then: end it.
+    pub fn enter(&self) -> Result<Self, ConfinementError> {
+        let failed = |what| move |error| ConfinementError::System(what, error);
+        if let Some(user) = self.user {
+            identity::assume(user).map_err(failed("being root"))?;
+        }
+        identity::renounce_new_privileges().map_err(failed("new privileges"))?;
+        let sandbox = Sandbox::enter(&self.readable).map_err(failed("files"))?;
+        Ok(Self { sandbox, ..self.clone() })
+    }
+}
+
+impl fmt::Display for Confinement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Identity { uid, gid }) = self.user {
+            write!(formatter, "user {uid}, group {gid}, ")?;
+        }
+        formatter.write_str("no new privileges, ")?;
+        match self.sandbox {
+            Sandbox::Whole => {
+                formatter.write_str("no files, no new addresses, no signals to others")
+            }
+            Sandbox::Partial(version) => write!(
+                formatter,
+                "no files; as to addresses and signals, Landlock {version} of this kernel is too old \
+                 for some of it",
+            ),
+            Sandbox::None => {
+                formatter.write_str("and nothing else: this kernel has no Landlock, or not enabled")
+            }
+        }?;
+        if !self.readable.is_empty() && self.sandbox != Sandbox::None {
+            formatter.write_str(", but to read in")?;
+            for folder in &self.readable {
+                write!(formatter, " {}", folder.display())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_is_said_as_far_as_it_is() {
+        let told = |sandbox, readable: &[&str]| {
+            let user = Some(Identity { uid: 1, gid: 2 });
+            Confinement { user, readable: readable.iter().map(PathBuf::from).collect(), sandbox }
+                .to_string()
+        };
+        assert_eq!(
+            told(Sandbox::Whole, &["/a", "/b"]),
+            "user 1, group 2, no new privileges, no files, no new addresses, no signals to others, \
+             but to read in /a /b"
+        );
+        assert!(told(Sandbox::Partial(3), &[]).contains("Landlock 3 of this kernel is too old"));
+        assert!(told(Sandbox::None, &["/a"]).ends_with("has no Landlock, or not enabled"));
+    }
+}

@@ -1,0 +1,247 @@
+//! What the running program has given up, and what it was given by whoever started it: seen from
+//! outside, in `/proc`, in what it says, and by using it. That nothing can be opened is a unit test
+//! (`src/sys/sandbox.rs`), since who cannot open files cannot be asked to.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what is not as it should be fails the test")]
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use mailfly::sys::identity;
+use mailfly::sys::sandbox::Sandbox;
+use support::{Client, Daemon, PATIENCE, PROGRAM, request, skipped};
+
+/// The words of a line of `/proc/PID/status`.
+fn status(pid: u32, name: &str) -> Vec<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).unwrap();
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+fn confined(command: &mut Command, flags: &[&str]) -> (Daemon, String) {
+    let mut daemon = Daemon::run(command.stderr(Stdio::piped()), flags);
+    let mut said = String::new();
+    BufReader::new(daemon.stderr().unwrap()).read_line(&mut said).unwrap();
+    (daemon, said)
+}
+
+#[track_caller]
+fn takes_and_shows_mail(smtp: SocketAddr, http: SocketAddr) {
+    Client::introduced(smtp).deliver("somebody@example.com", b"Subject: hello\r\n\r\n");
+    assert_eq!(request(http, "GET", "/api/v1/mailbox/somebody/latest").0, 200);
+    assert_eq!(request(http, "GET", "/metrics").0, 200);
+}
+
+#[test]
+fn it_serves_without_new_privileges_and_without_files_and_says_so() {
+    let (daemon, said) = confined(&mut Command::new(PROGRAM), &[]);
+    takes_and_shows_mail(daemon.smtp, daemon.http);
+    assert_eq!(status(daemon.pid(), "NoNewPrivs"), ["1"]);
+    assert!(said.starts_with("mailfly: confined: no new privileges, "), "{said}");
+    match Sandbox::available() {
+        Sandbox::None => {
+            assert!(said.contains("no Landlock"), "{said}");
+            skipped("it_serves_without_files", "this kernel has no Landlock");
+        }
+        _ => assert!(said.contains(" no files"), "{said}"),
+    }
+    let plan = Command::new(PROGRAM).env_clear().arg("--plan").output().unwrap().stdout;
+    let plan = String::from_utf8(plan).unwrap();
+    let planned = plan.lines().last().unwrap().strip_prefix("before it serves: ").unwrap();
+    assert_eq!(said.trim_end(), format!("mailfly: confined: {planned}"));
+}
+
+#[test]
+fn as_root_it_becomes_another_in_no_other_group_and_keeps_what_it_had_read() {
+    if !identity::is_root() {
+        return skipped("as_root_it_becomes_another", "this is not root");
+    }
+    let mut secret = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut secret, b"for-root-to-read").unwrap();
+    fs::set_permissions(secret.path(), fs::Permissions::from_mode(0o400)).unwrap();
+    let secret = secret.path().to_str().unwrap();
+    let nobody = identity::find("nobody", 1 << 20).unwrap().unwrap();
+    for (user, identity) in
+        [("nobody", nobody), ("54321:54322", identity::Identity { uid: 54321, gid: 54322 })]
+    {
+        // It is in groups that it should be in no longer.
+        let mut command = Command::new("setpriv");
+        command.args(["--groups", "12345,12346", "--", PROGRAM]);
+        let flags = ["--user", user, "--http-delete-secret", secret];
+        let (daemon, said) = confined(&mut command, &flags);
+        takes_and_shows_mail(daemon.smtp, daemon.http);
+        assert_eq!(request(daemon.http, "DELETE", "/api/v1/mailbox/somebody").0, 401);
+        // Real, effective, saved, and that of the file system.
+        assert_eq!(status(daemon.pid(), "Uid"), vec![identity.uid.to_string(); 4]);
+        assert_eq!(status(daemon.pid(), "Gid"), vec![identity.gid.to_string(); 4]);
+        assert_eq!(status(daemon.pid(), "Groups"), [""; 0]);
+        assert_eq!(status(daemon.pid(), "CapPrm"), ["0000000000000000"]);
+        assert_eq!(status(daemon.pid(), "CapEff"), ["0000000000000000"]);
+        assert!(
+            said.contains(&format!("user {}, group {}, ", identity.uid, identity.gid)),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn who_cannot_become_another_says_so_before_it_listens() {
+    let complaint = |command: &mut Command| {
+        let output =
+            command.env_clear().args(["--smtp=127.0.0.1:0", "--http=127.0.0.1:0"]).output();
+        let output = output.unwrap();
+        assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let said = complaint(Command::new(PROGRAM).args(["--user", "no_such_user"]));
+    assert!(said.contains("--user no_such_user: nobody in /etc/passwd"), "{said}");
+
+    let mut command = Command::new(PROGRAM);
+    if identity::is_root() {
+        command.uid(54321).gid(54321);
+        if Command::new(PROGRAM).uid(54321).arg("--version").output().is_err() {
+            return skipped("who_cannot_become_another", "only root may run what was built here");
+        }
+    }
+    let said = complaint(command.args(["--user", "nobody"]));
+    assert!(said.contains("--user nobody: only root can become another user"), "{said}");
+}
+
+/// The program, started with sockets at its descriptors 3 and 4 as systemd would; killed when
+/// dropped.
+struct Activated {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Activated {
+    /// `names` as in LISTEN_FDNAMES.
+    fn start(first: OwnedFd, second: OwnedFd, names: &str, flags: &[&str]) -> Self {
+        // The standard streams bring them past exec.
+        let script = "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=$0 exec \"$@\" \
+                      3<&0 4<&2 0</dev/null 2>&1";
+        let mut command = Command::new("/bin/sh");
+        command.env_clear().args(["-c", script, names, PROGRAM]).args(flags);
+        let streams = command.stdin(first).stdout(Stdio::piped()).stderr(second);
+        let mut child = streams.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// All lines until the first that has this in it.
+    fn lines_until(&mut self, last: &str) -> Vec<String> {
+        let mut lines: Vec<String> = Vec::new();
+        while !lines.last().is_some_and(|line| line.contains(last)) {
+            let mut line = String::new();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "no {last} in {lines:?}");
+            lines.push(line);
+        }
+        lines
+    }
+}
+
+impl Drop for Activated {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn listener() -> (OwnedFd, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener.into(), address)
+}
+
+#[test]
+fn sockets_that_it_is_passed_take_the_place_of_its_own() {
+    // Its own would be where nobody may listen.
+    let flags = ["--smtp", "192.0.2.1:1", "--http", "192.0.2.1:2"];
+    for names in ["smtp:http", "http:smtp"] {
+        let ((first, first_address), (second, second_address)) = (listener(), listener());
+        let mut activated = Activated::start(first, second, names, &flags);
+        let said = activated.lines_until("http listening on").concat();
+        let (smtp, http) = match names {
+            "smtp:http" => (first_address, second_address),
+            _ => (second_address, first_address),
+        };
+        assert!(said.contains(&format!("smtp listening on {smtp}\n")), "{said}");
+        assert!(said.contains(&format!("http listening on {http}\n")), "{said}");
+        takes_and_shows_mail(smtp, http);
+    }
+}
+
+#[test]
+fn one_service_may_be_passed_alone_and_twice() {
+    let ((first, first_address), (second, second_address)) = (listener(), listener());
+    let mut activated = Activated::start(first, second, "smtp:smtp", &["--http", "127.0.0.1:0"]);
+    let said = activated.lines_until("http listening on");
+    let http = said.last().unwrap().trim_end().rsplit(' ').next().unwrap().parse().unwrap();
+    for smtp in [first_address, second_address] {
+        takes_and_shows_mail(smtp, http);
+    }
+}
+
+#[test]
+fn a_socket_that_cannot_be_used_is_named() {
+    let file = || OwnedFd::from(File::open("/dev/null").unwrap());
+    let datagram = || OwnedFd::from(std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    let connected = {
+        let (listener, address) = listener();
+        let stream = std::net::TcpStream::connect(address).unwrap();
+        drop(listener);
+        move || OwnedFd::from(stream.try_clone().unwrap())
+    };
+    for (passed, names, reason) in [
+        (file(), "smtp:http", "the socket that was passed for smtp"),
+        (datagram(), "smtp:http", "the socket that was passed for smtp"),
+        (connected(), "smtp:http", "the socket that was passed for smtp"),
+        (listener().0, "smtp:mailfly.socket", "FileDescriptorName= has to be smtp or http"),
+        (listener().0, "smtp", "LISTEN_FDNAMES has not as many names"),
+    ] {
+        let mut activated = Activated::start(passed, listener().0, names, &[]);
+        let said = activated.lines_until("mailfly: ").concat();
+        assert!(said.contains(reason), "{said}");
+        assert_eq!(activated.child.wait().unwrap().code(), Some(1));
+    }
+}
+
+#[test]
+fn whoever_supervises_it_is_told_when_it_serves_and_when_it_stops() {
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::net::SocketAddr;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let name = format!("mailfly-test-{}", std::process::id());
+    let abstract_address = SocketAddr::from_abstract_name(&name).unwrap();
+    for (told, socket) in [
+        (UnixDatagram::bind(&path).unwrap(), path.to_str().unwrap().to_owned()),
+        (UnixDatagram::bind_addr(&abstract_address).unwrap(), format!("@{name}")),
+    ] {
+        told.set_read_timeout(Some(PATIENCE)).unwrap();
+        let script = format!("NOTIFY_SOCKET={socket} exec \"$0\" \"$@\"");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &script, PROGRAM]);
+        let mut daemon = Daemon::run(&mut command, &[]);
+        let next = || {
+            let mut state = [0; 64];
+            let bytes = told.recv(&mut state).unwrap();
+            String::from_utf8(state[..bytes].to_vec()).unwrap()
+        };
+        assert_eq!(next(), "READY=1");
+        takes_and_shows_mail(daemon.smtp, daemon.http);
+        daemon.signal("TERM");
+        assert_eq!(next(), "STOPPING=1");
+        assert!(daemon.wait().success());
+    }
+}
