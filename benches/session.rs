@@ -368,7 +368,11 @@ impl World for Kept {
         let client = store::Client {
             helo: client.helo.as_bytes(),
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            protocol: Protocol { extended: client.extended, utf8: client.smtputf8 },
+            protocol: Protocol {
+                extended: client.extended,
+                utf8: client.smtputf8,
+                encrypted: client.encrypted,
+            },
         };
         Ok(self.0.commit(draft, rest, &client, NOW).unwrap())
     }

@@ -27,7 +27,7 @@ const NOW: Now = Now { monotonic_ms: 1_000_000, unix_ms: 1_700_000_000_000 };
 const CLIENT: Client<'_> = Client {
     helo: b"client.example.org",
     source: IpAddr::V4(Ipv4Addr::LOCALHOST),
-    protocol: Protocol { extended: true, utf8: false },
+    protocol: Protocol { extended: true, utf8: false, encrypted: false },
 };
 const SENDER: &[u8] = b"me@example.org";
 

@@ -13,7 +13,9 @@
 //! floor 1  smtp::{line,command,       bytes in, values out
 //!            address,body,reply,
 //!            hostname}
-//!          phases                      how long the server's own phases take
+//!          proxy                      who a proxy says its client is
+//!          phases                     how long the server's own phases take
+//!          tls                        plain bytes in, records out, and back
 //! floor 0  limits  clock  output      every bound in one place, the time, what is for a peer, what
 //!          progress  metrics  sys     is counted; the only `unsafe`
 //! ```
@@ -28,7 +30,9 @@ pub mod net;
 pub mod output;
 pub mod phases;
 pub mod progress;
+pub mod proxy;
 pub mod server;
 pub mod smtp;
 pub mod store;
 pub mod sys;
+pub mod tls;

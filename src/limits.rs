@@ -385,7 +385,7 @@ pub const TTL_MS_DEFAULT: u64 = 24 * 60 * 60 * 1000;
 pub const TTL_MS_MAX: u64 = 100 * 365 * TTL_MS_DEFAULT;
 /// `--connections` unless set; fewer where the descriptor limit allows fewer.
 pub const CONNECTIONS_DEFAULT: u32 = 16_384;
-/// The most addresses that `--smtp` and `--http` may name together.
+/// The most addresses that `--smtp`, `--smtps`, `--http` and `--https` may name together.
 pub const LISTENERS_MAX: usize = 16;
 /// Descriptors that are not connections: the standard three, epoll, the signals', the listeners,
 /// a connection accepted only to be turned away, and some to spare.
@@ -478,6 +478,54 @@ const _: () = assert!(BYTES_PER_VISIT <= u32::MAX as usize);
 const _: () = assert!(LINGER_MS < DRAIN_MS);
 // A sweep is some of the protocol's ticks.
 const _: () = assert!(SWEEP_MS >= PROTOCOL_TICK_MS && SWEEP_MS.is_multiple_of(PROTOCOL_TICK_MS));
+
+// ---- TLS and PROXY ----
+
+/// `--tls-connections` unless set: each takes the room of a record and its keys' whether or not it is
+/// there.
+pub const TLS_CONNECTIONS_DEFAULT: u32 = 1024;
+/// Unless set it is no more than one part in so many of `--connections`.
+pub const TLS_CONNECTIONS_SHARE: u32 = 8;
+/// The longest record that is lawful, with its header: 2^14 bytes, and 2048 that TLS 1.2 lets
+/// encryption add (RFC 5246 section 6.2.3).
+pub const TLS_RECORD_BYTES_MAX: usize = 5 + 16 * KIB + 2048;
+/// What one connection holds of the heap beside that, at most, in bytes: its keys and its state.
+/// Measured, 2.8 KiB within a handshake and 2.3 after it.
+pub const TLS_STATE_BYTES: usize = 4 * KIB;
+/// What the heap lends while one connection is worked on, in bytes: a record's plain text, the
+/// messages of a handshake, taken apart.
+pub const TLS_WORK_BYTES: usize = 256 * KIB;
+/// The longest chain of certificates, in bytes; it is sent in each handshake. Four are long.
+pub const TLS_CHAIN_BYTES_MAX: usize = 16 * KIB;
+/// How much of a response that the protocol holds is encrypted at a time. What was encrypted cannot
+/// be taken back, so that as much may have to be kept for a reader that takes nothing.
+pub const TLS_HELD_BYTES: usize = 8 * KIB;
+/// The buffer that records are written into, one for all connections, in bytes: a whole output, a
+/// piece of what is held, and what encryption adds to both.
+pub const TLS_OUTGOING_BYTES: usize = OUTPUT_BYTES + TLS_HELD_BYTES + KIB;
+/// How many connections get on with their handshake in one turn: each step takes up to half a
+/// millisecond.
+pub const TLS_HANDSHAKES_PER_TURN: usize = 16;
+/// How long a handshake may take, in milliseconds, however many bytes come.
+pub const TLS_HANDSHAKE_MS: u64 = 10 * 1000;
+
+/// The most that is read of a file with certificates or a key.
+pub const TLS_FILE_BYTES_MAX: usize = 256 * KIB;
+/// The longest header of the PROXY protocol that is taken: version 2 allows 64 KiB, of which addresses
+/// take 216 and the rest is of no use here.
+pub const PROXY_HEADER_BYTES_MAX: usize = 536;
+/// How long that header may take to come, in milliseconds.
+pub const PROXY_HEADER_MS: u64 = 5 * 1000;
+
+const _: () = assert!(TLS_CHAIN_BYTES_MAX < TLS_FILE_BYTES_MAX);
+// What has not come whole waits in the spill.
+const _: () = assert!(PROXY_HEADER_BYTES_MAX <= SPILL_ARENA_BYTES);
+// A flight of the handshake is the chain and little else.
+const _: () = assert!(TLS_CHAIN_BYTES_MAX + 8 * KIB <= TLS_OUTGOING_BYTES);
+// A read goes on where it has to wait for a record's end.
+const _: () = assert!(
+    TLS_RECORD_BYTES_MAX + HTTP_HEAD_BYTES_MAX + HTTP_BODY_BYTES_MAX < READ_BUFFER_BYTES / 2
+);
 
 // ---- Metrics ----
 

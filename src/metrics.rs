@@ -68,9 +68,33 @@ pub struct Metrics {
     pub http_connections_open: u64,
     /// HTTP connections that were refused because there were too many.
     pub http_connections_refused: u64,
+    /// Connections that were to be encrypted.
+    pub tls_connections: u64,
+    /// Connections that are encrypted, or about to be.
+    pub tls_connections_open: u64,
+    /// Connections that could not be encrypted because there were too many that are.
+    pub tls_connections_refused: u64,
+    /// Handshakes that were finished.
+    pub tls_handshakes: u64,
+    /// Connections of proxies that did not say whose they are.
+    pub proxy_headers_refused: u64,
 }
 
 impl Metrics {
+    /// Counts a connection that is to be encrypted from now on, unless there are so many already;
+    /// says whether there are not.
+    pub fn begin_tls(&mut self, connections_max: u64) -> bool {
+        let has_room = self.tls_connections_open < connections_max;
+        match has_room {
+            true => {
+                self.tls_connections += 1;
+                self.tls_connections_open += 1;
+            }
+            false => self.tls_connections_refused += 1,
+        }
+        has_room
+    }
+
     /// All of them, to be shown.
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
@@ -93,10 +117,23 @@ impl Metrics {
         vec![
             connections("smtp", self.smtp_connections),
             connections("http", self.http_connections),
+            connections("tls", self.tls_connections),
             open("smtp", self.smtp_connections_open),
             open("http", self.http_connections_open),
+            open("tls", self.tls_connections_open),
             connections_refused("smtp", self.smtp_connections_refused),
             connections_refused("http", self.http_connections_refused),
+            connections_refused("tls", self.tls_connections_refused),
+            Sample::counter(
+                "mailfly_tls_handshakes",
+                "TLS handshakes that were finished.",
+                self.tls_handshakes,
+            ),
+            Sample::counter(
+                "mailfly_proxy_headers_refused",
+                "Connections of proxies that did not say whose they are.",
+                self.proxy_headers_refused,
+            ),
             Sample::counter(
                 "mailfly_smtp_timeouts",
                 "Sessions that were closed because their peer said nothing for too long.",

@@ -22,6 +22,10 @@ pub enum Then {
     /// The same, but not before the others have had their turn: what it did, or would have to do
     /// next, takes long.
     Yield,
+    /// Its output sent, and from there on everything encrypted, in both directions. The rest of the
+    /// input is the beginning of the handshake: a conversation that was asked for this within the
+    /// plain bytes has to see that there is none.
+    Encrypt,
     /// To close, when its output has been sent. The rest of the input is of no matter.
     Close,
 }

@@ -83,7 +83,7 @@ const fn case(
     Case { key, default, file, variable, flag, printed }
 }
 
-const CASES: [Case; 26] = [
+const CASES: [Case; 32] = [
     case(
         "smtp",
         Some(r#"["127.0.0.1:1025"]"#),
@@ -95,6 +95,34 @@ const CASES: [Case; 26] = [
         Some(r#"["127.0.0.1:8025"]"#),
         [r#"["[::]:0"]"#, "127.0.0.1:3", "127.0.0.1:5,127.0.0.1:6"],
         [r#"["[::]:0"]"#, r#"["127.0.0.1:3"]"#, r#"["127.0.0.1:5", "127.0.0.1:6"]"#],
+    ),
+    case(
+        "smtps",
+        // None: an empty list, which the help calls none.
+        None,
+        [r#"["[::]:0"]"#, "127.0.0.1:3", "127.0.0.1:5,127.0.0.1:6"],
+        [r#"["[::]:0"]"#, r#"["127.0.0.1:3"]"#, r#"["127.0.0.1:5", "127.0.0.1:6"]"#],
+    ),
+    case(
+        "https",
+        None,
+        [r#"["[::]:0"]"#, "127.0.0.1:3", "127.0.0.1:5,127.0.0.1:6"],
+        [r#"["[::]:0"]"#, r#"["127.0.0.1:3"]"#, r#"["127.0.0.1:5", "127.0.0.1:6"]"#],
+    ),
+    case(
+        "tls-certificate",
+        Some(r#""none""#),
+        [r#""/file.pem""#, "/variable.pem", "/flag.pem"],
+        [r#""/file.pem""#, r#""/variable.pem""#, r#""/flag.pem""#],
+    ),
+    // A key alone is an error.
+    case("tls-key", Some(r#""none""#), [r#""none""#, "none", "none"], [r#""none""#; 3]),
+    case("tls-connections", None, ["11", "12", "13"], ["11", "12", "13"]),
+    case(
+        "proxy-from",
+        Some(r#"["none"]"#),
+        [r#"["10.0.0.0/8"]"#, "192.0.2.1,::1", "none"],
+        [r#"["10.0.0.0/8"]"#, r#"["192.0.2.1", "::1"]"#, r#"["none"]"#],
     ),
     case(
         "hostname",

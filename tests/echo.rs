@@ -648,7 +648,7 @@ fn input_that_never_makes_sense_is_cut_off() {
 
 #[test]
 fn who_wants_more_spill_than_there_is_goes_alone() {
-    let sizes = Sizes { connections: 10, spill_surplus_arenas: 8 };
+    let sizes = Sizes { connections: 10, spill_surplus_arenas: 8, tls_connections: 0 };
     let server = Server::with_sizes(Echo::in_whole_lines(), sizes);
     let mut before = server.connect();
     let line = [pattern(1000), b"\n".to_vec()].concat();

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room is a path below `src`; the first that a file's path starts with is its room.
-const FLOORS: [(&str, u8); 20] = [
+const FLOORS: [(&str, u8); 22] = [
     ("limits", 0),
     ("clock", 0),
     ("metrics", 0),
@@ -20,6 +20,8 @@ const FLOORS: [(&str, u8); 20] = [
     ("smtp/reply", 1),
     ("smtp/hostname", 1),
     ("phases", 1),
+    ("proxy", 1),
+    ("tls", 1),
     ("store", 2),
     ("guard", 3),
     ("smtp/session", 3),

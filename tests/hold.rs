@@ -115,7 +115,7 @@ struct Server {
 }
 
 fn start(mut answers: Answers, spill_surplus_arenas: u32) -> Server {
-    let sizes = Sizes { connections: 8, spill_surplus_arenas };
+    let sizes = Sizes { connections: 8, spill_surplus_arenas, tls_connections: 0 };
     let mut reactor = Reactor::new(Clock::start(), sizes).unwrap();
     let bound = Bound::new("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = bound.address();

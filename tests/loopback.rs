@@ -55,7 +55,8 @@ impl Lane {
         };
         let size = MESSAGE_BYTES_MAX.to_string();
         let flags = ["--hostname", HOSTNAME, "--policy", policy, "--message-size", &size];
-        let daemon = Daemon::start(&[&flags[..], &["--memory", "4MiB"]].concat());
+        let daemon =
+            Daemon::start(&[&flags[..], &["--memory", "4MiB", "--tls-connections", "0"]].concat());
         let browser = Browser::connect(daemon.http);
         Self { daemon, browser }
     }

@@ -123,19 +123,25 @@ struct Cap {
     is_felt: fn(&Daemon) -> bool,
 }
 
-const CAPS: [Cap; 7] = [
+const CAPS: [Cap; 8] = [
     Cap { key: "message-size", small: "16KiB", large: "64KiB", is_felt: refuses_a_long_message },
     Cap { key: "memory", small: "2MiB", large: "32MiB", is_felt: |daemon| keeps(daemon, 60) < 60 },
     Cap { key: "mailboxes", small: "30", large: "100", is_felt: |daemon| keeps(daemon, 60) < 60 },
     Cap { key: "mailbox-size", small: "256KiB", large: "2MiB", is_felt: loses_of_one_mailbox },
     Cap { key: "messages-per-mailbox", small: "9", large: "100", is_felt: loses_of_one_mailbox },
     Cap { key: "connections", small: "8", large: "100", is_felt: turns_clients_away },
+    Cap { key: "tls-connections", small: "1", large: "100", is_felt: refuses_a_second_starttls },
     Cap { key: "ttl", small: "1s", large: "1h", is_felt: forgets },
 ];
 /// Keys that cap nothing.
-const NO_CAPS: [&str; 11] = [
+const NO_CAPS: [&str; 16] = [
     "smtp",
     "http",
+    "smtps",
+    "https",
+    "tls-certificate",
+    "tls-key",
+    "proxy-from",
     "hostname",
     "user",
     "http-host",
@@ -179,6 +185,15 @@ fn loses_of_one_mailbox(daemon: &Daemon) -> bool {
 fn turns_clients_away(daemon: &Daemon) -> bool {
     let clients: Vec<Client> = (0..20).map(|_| Client::connect(daemon.smtp)).collect();
     clients.into_iter().map(|mut client| client.reply()).any(|reply| reply.starts_with("421"))
+}
+
+fn refuses_a_second_starttls(daemon: &Daemon) -> bool {
+    let mut clients = [Client::introduced(daemon.smtp), Client::introduced(daemon.smtp)];
+    let replies = clients.each_mut().map(|client| {
+        client.send(b"STARTTLS\r\n");
+        client.reply()
+    });
+    replies[1].starts_with("454")
 }
 
 /// Whether a message has gone after some time, which other requests take up.

@@ -88,7 +88,7 @@ impl World {
             let client = Client {
                 helo: b"there",
                 source: IpAddr::V4(Ipv4Addr::LOCALHOST),
-                protocol: Protocol { extended: true, utf8: false },
+                protocol: Protocol { extended: true, utf8: false, encrypted: false },
             };
             self.store.commit(draft, &[letter], &client, NOW).expect("room");
         }
@@ -131,6 +131,7 @@ impl World {
                 match progress.then {
                     Then::Continue => break,
                     Then::Flush | Then::Yield => {}
+                    Then::Encrypt => panic!("nobody asked for it"),
                     Then::Close => {
                         assert_eq!(self.responses.bytes(), 0, "memory of responses is held");
                         return (output, true);

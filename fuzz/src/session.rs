@@ -68,6 +68,7 @@ fn converse<'a>(
             match progress.then {
                 Then::Continue => break,
                 Then::Flush | Then::Yield => {}
+                Then::Encrypt => panic!("it is not offered"),
                 Then::Close => closed = true,
             }
         }

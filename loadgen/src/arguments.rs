@@ -28,6 +28,12 @@ pub(crate) struct Arguments {
     /// What is sent without waiting for replies.
     #[arg(long, value_enum, default_value = "lockstep", help_heading = TRAFFIC)]
     pub(crate) shape: Shape,
+    /// Encrypt each connection with STARTTLS, if the server offers it.
+    ///
+    /// Any certificate is trusted. If it is not offered, the report says so, and everything is sent
+    /// in the clear.
+    #[arg(long, help_heading = TRAFFIC)]
+    pub(crate) starttls: bool,
     /// Connections at once.
     #[arg(long, value_name = "COUNT", default_value_t = 64, help_heading = TRAFFIC)]
     pub(crate) connections: u32,
@@ -200,7 +206,8 @@ const AFTER: &str = "\
 Latency is counted from the moment a message should have started. With --rate that is its place in
 the schedule (corrected), and the time from when it really started stands beside it (uncorrected).
 
-STARTTLS is not spoken yet, whatever the server offers: everything is sent in the clear.
+Without --starttls everything is sent in the clear, whatever the server offers; so is what goes on
+beside the flood.
 
 Exit codes: 0 all is well; 1 something cannot be had, or nothing was acknowledged; 2 something is
 not understood; 3 a threshold was missed; 4 a message was lost, doubled or corrupted, or not all

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!            ┌──────────────── next message ───────────────┐
+//! greeting ─► EHLO ─► STARTTLS ─► handshake ─► EHLO, if it is to be encrypted
 //! greeting ─► EHLO ─► MAIL ─► RCPT… ─► DATA ─► message ─► QUIT ─► closed      lockstep
 //!                     └── one write ────────┘  └───┬───┘                      pipelined
 //!                                     with the next envelope                  burst
@@ -14,7 +15,7 @@ use std::fmt;
 use crate::arguments::Shape;
 use crate::clock::Nanoseconds;
 use crate::limits::REPLY_LINE_BYTES_MAX;
-use crate::plan::Plan;
+use crate::plan::{Plan, Starttls};
 use crate::traffic::{Outgoing, Script, Sequence, Then};
 
 /// What a reply answers.
@@ -22,6 +23,9 @@ use crate::traffic::{Outgoing, Script, Sequence, Then};
 pub(crate) enum Phase {
     Banner,
     Ehlo,
+    Starttls,
+    /// Of TLS: no reply, but its end.
+    Handshake,
     Mail,
     Rcpt,
     Data,
@@ -36,6 +40,8 @@ impl Phase {
         match self {
             Self::Banner => "connect to banner",
             Self::Ehlo => "EHLO",
+            Self::Starttls => "STARTTLS",
+            Self::Handshake => "TLS handshake",
             Self::Mail => "MAIL",
             Self::Rcpt => "RCPT",
             Self::Data => "DATA",
@@ -46,7 +52,8 @@ impl Phase {
 
     fn accepts(self, code: u16) -> bool {
         match self {
-            Self::Banner => code == 220,
+            Self::Banner | Self::Starttls => code == 220,
+            Self::Handshake => false,
             Self::Ehlo | Self::Mail | Self::Stored => code == 250,
             Self::Rcpt => code == 250 || code == 251,
             Self::Data => code == 354,
@@ -84,6 +91,8 @@ pub(crate) enum Step {
     Wait,
     /// Send this.
     Send(Outgoing),
+    /// Shake hands, and tell of the end.
+    Encrypt,
     /// It is ready for a message, and none is due.
     Free,
     /// It is done.
@@ -127,6 +136,7 @@ impl fmt::Display for Fault {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manner {
     pub(crate) shape: Shape,
+    pub(crate) starttls: bool,
     pub(crate) recipients: u16,
     /// 0: without end.
     pub(crate) messages_per_connection: u32,
@@ -136,6 +146,7 @@ impl Manner {
     pub(crate) fn of(plan: &Plan) -> Self {
         Self {
             shape: plan.shape,
+            starttls: plan.starttls == Starttls::Spoken,
             recipients: plan.recipients,
             messages_per_connection: plan.messages_per_connection,
         }
@@ -151,6 +162,7 @@ pub(crate) struct Connection {
     /// How many of its replies are in.
     replies: u16,
     sent_at: Nanoseconds,
+    encrypted: bool,
     /// The message under way, and the one whose envelope went out with it.
     message: Option<Message>,
     following: Option<Message>,
@@ -167,6 +179,7 @@ impl Connection {
             script: Script::Greeting,
             replies: 0,
             sent_at: 0,
+            encrypted: false,
             message: None,
             following: None,
             carried: 0,
@@ -179,6 +192,7 @@ impl Connection {
         self.script = Script::Greeting;
         self.replies = 0;
         self.sent_at = now;
+        self.encrypted = false;
         self.message = message;
         self.following = None;
         self.carried = 0;
@@ -230,8 +244,19 @@ impl Connection {
         if self.partial.len() + rest.len() > REPLY_LINE_BYTES_MAX {
             return Err(Fault::Garbage(self.awaited()));
         }
+        // Nor can anything in the clear be meant for what is encrypted.
+        if step == Step::Encrypt && !rest.is_empty() {
+            return Err(Fault::Unasked);
+        }
         self.partial.extend_from_slice(rest);
         Ok(step)
+    }
+
+    /// The handshake is done: what is said next.
+    pub(crate) fn encrypted(&mut self, now: Nanoseconds, world: &mut impl World) -> Outgoing {
+        world.replied(Phase::Handshake, now.saturating_sub(self.sent_at));
+        self.encrypted = true;
+        self.send(Script::Ehlo, now)
     }
 
     /// The server has closed.
@@ -245,6 +270,9 @@ impl Connection {
 
     /// What it waits for.
     pub(crate) fn awaited(&self) -> Phase {
+        if self.script == Script::Starttls && self.replies > 0 {
+            return Phase::Handshake;
+        }
         // While it is free it waits for nothing; what is noticed then belongs to the next MAIL.
         self.expected(self.replies).unwrap_or(Phase::Mail)
     }
@@ -302,6 +330,7 @@ impl Connection {
         match self.script {
             Script::Greeting => only(Phase::Banner),
             Script::Ehlo => only(Phase::Ehlo),
+            Script::Starttls => only(Phase::Starttls),
             Script::Mail => only(Phase::Mail),
             Script::Recipient(_) => only(Phase::Rcpt),
             Script::Data => only(Phase::Data),
@@ -326,6 +355,11 @@ impl Connection {
     fn next(&mut self, now: Nanoseconds, world: &mut impl World) -> Step {
         let script = match self.script {
             Script::Greeting => Script::Ehlo,
+            Script::Ehlo if self.manner.starttls && !self.encrypted => Script::Starttls,
+            Script::Starttls => {
+                self.sent_at = now;
+                return Step::Encrypt;
+            }
             Script::Ehlo => match self.message {
                 Some(message) => return Step::Send(self.start(message, now, world.ending())),
                 None => return self.next_message(now, world),

@@ -33,7 +33,7 @@ impl World for Run {
 type Turn = (&'static str, &'static [(Script, u64, u64)]);
 
 fn manner(shape: Shape, recipients: u16, messages_per_connection: u32) -> Manner {
-    Manner { shape, recipients, messages_per_connection }
+    Manner { shape, starttls: false, recipients, messages_per_connection }
 }
 
 /// Plays a conversation with each turn's replies cut in two at every place.
@@ -51,6 +51,11 @@ fn converse(manner: Manner, due: u64, turns: &[Turn]) -> Run {
                 match connection.read(piece.as_bytes(), now as u64, &mut run) {
                     Ok(Step::Send(out)) => sent.push((out.script, out.sequence, out.following)),
                     Ok(Step::Wait | Step::Free) => {}
+                    Ok(Step::Encrypt) => {
+                        assert_eq!(connection.awaited(), Phase::Handshake);
+                        let out = connection.encrypted(now as u64, &mut run);
+                        sent.push((out.script, out.sequence, out.following));
+                    }
                     Ok(Step::Close) => sent.push((Script::Greeting, 0, 0)),
                     Err(fault) => panic!("{says:?} cut at {cut}: {fault}"),
                 }
@@ -64,6 +69,33 @@ fn converse(manner: Manner, due: u64, turns: &[Turn]) -> Run {
 
 const CLOSE: (Script, u64, u64) = (Script::Greeting, 0, 0);
 const BANNER: Turn = ("220 sink ESMTP\r\n", &[(Script::Ehlo, 0, 0)]);
+
+#[test]
+fn what_is_encrypted_is_introduced_again_within() {
+    let manner = Manner { starttls: true, ..manner(Shape::Bdat, 1, 1) };
+    let ehlo = "250-sink\r\n250 STARTTLS\r\n";
+    let run = converse(
+        manner,
+        1,
+        &[
+            BANNER,
+            (ehlo, &[(Script::Starttls, 0, 0)]),
+            ("220 Go ahead\r\n", &[(Script::Ehlo, 0, 0)]),
+            ("250 sink\r\n", &[(Script::Chunk(Then::Quit), 1, 0)]),
+        ],
+    );
+    assert_eq!(
+        run.phases,
+        [Phase::Banner, Phase::Ehlo, Phase::Starttls, Phase::Handshake, Phase::Ehlo]
+    );
+    let mut connection = Connection::new(manner);
+    let mut run = Run::default();
+    for (says, faults) in
+        [("220 x\r\n", false), (ehlo, false), ("220 Go\r\n250 injected\r\n", true)]
+    {
+        assert_eq!(connection.read(says.as_bytes(), 0, &mut run) == Err(Fault::Unasked), faults);
+    }
+}
 
 #[test]
 fn lockstep_waits_for_each_reply() {

@@ -25,6 +25,7 @@ use crate::plan::Plan;
 use crate::side::{SIDE_TOKENS, SideLoad};
 use crate::sys::Timer;
 use crate::timeline::Timeline;
+use crate::tls::{Encryption, Tls};
 use crate::traffic::{Outgoing, Traffic};
 
 const TIMER: Token = Token(usize::MAX - 1);
@@ -38,6 +39,7 @@ pub(crate) struct Flood<'a> {
     /// What the timer is set to, if it is.
     timer_at: Option<Nanoseconds>,
     dial: Dial,
+    encryption: Encryption,
     slots: Vec<Slot>,
     /// Connections that a message may start on, the longest free first; entries may be stale.
     free: VecDeque<usize>,
@@ -60,6 +62,8 @@ pub(crate) struct Flood<'a> {
 struct Slot {
     stream: Option<TcpStream>,
     connection: Connection,
+    /// What lies between the two, if anything does.
+    tls: Option<Tls>,
     /// What the kernel would not take yet.
     outgoing: Option<Outgoing>,
     wants_writable: bool,
@@ -93,6 +97,7 @@ impl<'a> Flood<'a> {
         let slot = |_| Slot {
             stream: None,
             connection: Connection::new(manner),
+            tls: None,
             outgoing: None,
             wants_writable: false,
             free_since: None,
@@ -109,6 +114,7 @@ impl<'a> Flood<'a> {
             timer,
             timer_at: None,
             dial: Dial::new(plan.smtp, plan.sources),
+            encryption: Encryption::new(plan.smtp.ip()).map_err(io::Error::other)?,
             slots: (0..plan.connections).map(slot).collect(),
             free: VecDeque::new(),
             resting: VecDeque::new(),
@@ -312,6 +318,7 @@ impl<'a> Flood<'a> {
     fn open(&mut self, index: usize, message: Option<Message>) {
         let slot = &mut self.slots[index];
         slot.connection.open(message, self.desk.now);
+        slot.tls = None;
         slot.outgoing = None;
         slot.wants_writable = false;
         self.open += 1;
@@ -333,6 +340,8 @@ impl<'a> Flood<'a> {
             && let Some(outgoing) = self.slots[index].outgoing.take()
         {
             self.send(index, outgoing);
+        } else if event.is_writable() {
+            self.shake(index);
         }
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.read(index, event.is_read_closed() || event.is_error());
@@ -358,7 +367,25 @@ impl<'a> Flood<'a> {
             // Read after the bytes are here and not once a turn: a turn may serve many.
             self.desk.now = self.clock.now();
             let banner = slot.connection.awaited() == Phase::Banner;
-            let replies = &self.buffer[..length];
+            let plain = match &mut slot.tls {
+                None => length,
+                Some(tls) => {
+                    let was_handshaking = tls.is_handshaking();
+                    let plain = match tls.open(&mut self.buffer, length) {
+                        Ok(plain) => plain,
+                        Err(_) => {
+                            let fault = Fault::Garbage(slot.connection.awaited());
+                            return self.fault(index, fault);
+                        }
+                    };
+                    if was_handshaking {
+                        self.shake(index);
+                    }
+                    plain
+                }
+            };
+            let slot = &mut self.slots[index];
+            let replies = &self.buffer[..plain];
             let step = slot.connection.read(replies, self.desk.now, &mut self.desk);
             if banner && slot.connection.awaited() != Phase::Banner {
                 self.connecting = self.connecting.saturating_sub(1);
@@ -366,6 +393,7 @@ impl<'a> Flood<'a> {
             match step {
                 Ok(Step::Wait) => {}
                 Ok(Step::Send(outgoing)) => self.send(index, outgoing),
+                Ok(Step::Encrypt) => self.encrypt(index),
                 Ok(Step::Free) => self.set_free(index),
                 Ok(Step::Close) => return self.close(index),
                 Err(fault) => return self.fault(index, fault),
@@ -376,28 +404,70 @@ impl<'a> Flood<'a> {
         }
     }
 
+    /// Begins a handshake.
+    fn encrypt(&mut self, index: usize) {
+        match self.encryption.begin() {
+            Ok(tls) => self.slots[index].tls = Some(tls),
+            Err(_) => return self.fault(index, Fault::Broken(Phase::Handshake, 0)),
+        }
+        self.shake(index);
+    }
+
+    /// Sends what a handshake has to say; goes on with the conversation when it is done.
+    fn shake(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        let (Some(stream), Some(tls)) = (&mut slot.stream, &mut slot.tls) else { return };
+        if slot.connection.awaited() != Phase::Handshake {
+            return;
+        }
+        match tls.flush(stream) {
+            Ok(()) if tls.is_handshaking() => {}
+            Ok(()) => {
+                let outgoing = slot.connection.encrypted(self.desk.now, &mut self.desk);
+                self.send(index, outgoing);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.want_writable(index),
+            // The reading tells why.
+            Err(_) => {}
+        }
+    }
+
+    /// Has the kernel tell when there is room. Asked for only by who needs it: most writes fit.
+    fn want_writable(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        let Some(stream) = &mut slot.stream else { return };
+        if slot.wants_writable {
+            return;
+        }
+        slot.wants_writable = true;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().reregister(stream, Token(index), interest) {
+            self.fault(index, broken(Phase::Stored, &error));
+        }
+    }
+
     fn send(&mut self, index: usize, mut outgoing: Outgoing) {
         loop {
             let slot = &mut self.slots[index];
             let Some(stream) = &mut slot.stream else { return };
             let bytes = self.desk.traffic.bytes(&outgoing);
-            let written = match stream.write(bytes) {
-                Ok(written) if written == bytes.len() => return,
+            let written = match &mut slot.tls {
+                None => stream.write(bytes),
+                Some(tls) => tls.write(stream, bytes),
+            };
+            let left = slot.tls.as_ref().is_some_and(Tls::wants_write);
+            let written = match written {
+                Ok(written) if written == bytes.len() && !left => return,
+                Ok(written) if left => {
+                    outgoing.offset += written;
+                    slot.outgoing = Some(outgoing);
+                    return self.want_writable(index);
+                }
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     slot.outgoing = Some(outgoing);
-                    if slot.wants_writable {
-                        return;
-                    }
-                    slot.wants_writable = true;
-                    // Asked for only by who needs it: most writes fit.
-                    let interest = Interest::READABLE | Interest::WRITABLE;
-                    let asked = self.poll.registry().reregister(stream, Token(index), interest);
-                    if let Err(error) = asked {
-                        self.fault(index, broken(Phase::Stored, &error));
-                    }
-                    return;
+                    return self.want_writable(index);
                 }
                 // What the server said before it closed is still to be read; the reading tells why.
                 Err(_) => return,
@@ -441,6 +511,7 @@ impl<'a> Flood<'a> {
         let slot = &mut self.slots[index];
         // Closing takes it out of epoll.
         slot.stream = None;
+        slot.tls = None;
         slot.outgoing = None;
         slot.free_since = None;
         self.open -= 1;

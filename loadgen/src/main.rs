@@ -9,12 +9,11 @@
 //! traffic  connection  pacing         what is sent; a conversation, sans-IO; when messages start
 //! measure  ledger  desk               what is counted
 //! process  timeline                   and over time
-//! dial  side  flood  probe  http  verify    sockets
+//! dial  tls  side  flood  probe  http  verify    sockets
 //! report  gate  main                  what it came to
 //! ```
 //!
-//! There is no TLS: a STARTTLS layer would go between `flood` and `connection`, which sees only
-//! the bytes of replies.
+//! With --starttls `tls` lies between `flood` and `connection`, which sees only the bytes of replies.
 
 mod arguments;
 mod choice;
@@ -36,6 +35,7 @@ mod report;
 mod side;
 mod sys;
 mod timeline;
+mod tls;
 mod traffic;
 mod verify;
 
@@ -54,20 +54,20 @@ use crate::choice::scramble;
 use crate::flood::{Flood, Outcome};
 use crate::gate::Ending;
 use crate::limits::DESCRIPTORS_RESERVED;
-use crate::plan::Plan;
+use crate::plan::{Plan, Starttls};
 use crate::report::{Summary, hgrm, html, json, table};
 use crate::timeline::Timeline;
 use crate::traffic::Traffic;
 
 fn main() -> ExitCode {
-    let plan = match Plan::of(Arguments::parse()) {
+    let mut plan = match Plan::of(Arguments::parse()) {
         Ok(plan) => plan,
         Err(error) => {
             complain(&error.to_string());
             return ExitCode::from(2);
         }
     };
-    match run(&plan) {
+    match run(&mut plan) {
         Ok(ending) => ending.into(),
         Err(error) => {
             complain(&error.to_string());
@@ -76,9 +76,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(plan: &Plan) -> Result<Ending, Box<dyn Error>> {
+fn run(plan: &mut Plan) -> Result<Ending, Box<dyn Error>> {
     raise_descriptors(plan)?;
-    probe::probe(plan).map_err(|error| format!("{}: {error}", plan.smtp))?;
+    let offers = probe::probe(plan).map_err(|error| format!("{}: {error}", plan.smtp))?;
+    if plan.starttls == Starttls::Spoken && !offers.starttls {
+        plan.starttls = Starttls::NotOffered;
+    }
+    let plan = &*plan;
     let removed_before = if plan.verify { verify::removed(plan) } else { None };
     let traffic = Traffic::new(plan, run_number());
     let progress = progress(plan);

@@ -21,8 +21,8 @@ pub(crate) fn latencies() -> Result<Latencies, CreationError> {
 }
 
 /// The phases that the report has, in its order.
-pub(crate) const PHASES: [Phase; 5] =
-    [Phase::Banner, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Stored];
+pub(crate) const PHASES: [Phase; 6] =
+    [Phase::Banner, Phase::Handshake, Phase::Mail, Phase::Rcpt, Phase::Data, Phase::Stored];
 
 /// All of a run's figures.
 #[derive(Debug)]

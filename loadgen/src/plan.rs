@@ -21,6 +21,7 @@ pub(crate) struct Plan {
     pub(crate) http: SocketAddr,
     pub(crate) pid: Option<u32>,
     pub(crate) shape: Shape,
+    pub(crate) starttls: Starttls,
     pub(crate) connections: u32,
     /// 0: without end.
     pub(crate) messages_per_connection: u32,
@@ -51,6 +52,15 @@ pub(crate) struct Plan {
     pub(crate) hgrm: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
     pub(crate) quiet: bool,
+}
+
+/// Whether connections are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Starttls {
+    NotAskedFor,
+    Spoken,
+    /// It was asked for, and the server does not offer it.
+    NotOffered,
 }
 
 /// What goes on beside the flood.
@@ -137,6 +147,7 @@ impl Plan {
             http,
             pid: typed.pid,
             shape: typed.shape,
+            starttls: if typed.starttls { Starttls::Spoken } else { Starttls::NotAskedFor },
             connections: typed.connections,
             messages_per_connection: per_connection,
             recipients: typed.recipients,

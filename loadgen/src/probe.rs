@@ -20,6 +20,12 @@ pub(crate) enum ProbeError {
     NotOffered(&'static str, Shape),
 }
 
+/// What the server offers that a run can do without.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offers {
+    pub(crate) starttls: bool,
+}
+
 impl fmt::Display for ProbeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -38,22 +44,24 @@ impl std::error::Error for ProbeError {}
 ///
 /// # Errors
 /// There is none, or it does not offer what `plan` needs.
-pub(crate) fn probe(plan: &Plan) -> Result<(), ProbeError> {
+pub(crate) fn probe(plan: &Plan) -> Result<Offers, ProbeError> {
     let offers = offers(plan)?;
+    let is_offered = |extension: &str| {
+        offers.iter().any(|line| {
+            line.split(' ').next().is_some_and(|word| word.eq_ignore_ascii_case(extension))
+        })
+    };
     let needed: &[&str] = match plan.shape {
         Shape::Lockstep => &[],
         Shape::Pipelined | Shape::Burst => &["PIPELINING"],
         Shape::Bdat => &["PIPELINING", "CHUNKING"],
     };
     for extension in needed {
-        let offered = |line: &String| {
-            line.split(' ').next().is_some_and(|w| w.eq_ignore_ascii_case(extension))
-        };
-        if !offers.iter().any(offered) {
+        if !is_offered(extension) {
             return Err(ProbeError::NotOffered(extension, plan.shape));
         }
     }
-    Ok(())
+    Ok(Offers { starttls: is_offered("STARTTLS") })
 }
 
 fn offers(plan: &Plan) -> Result<Vec<String>, ProbeError> {

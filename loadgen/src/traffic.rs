@@ -25,6 +25,7 @@ pub(crate) enum Script {
     /// Nothing: the server speaks first.
     Greeting,
     Ehlo,
+    Starttls,
     Mail,
     /// The recipient at this place.
     Recipient(u16),
@@ -102,6 +103,7 @@ struct Template {
 }
 
 const EHLO: &[u8] = b"EHLO loadgen.example.org\r\n";
+const STARTTLS: &[u8] = b"STARTTLS\r\n";
 const MAIL: &[u8] = b"MAIL FROM:<load@example.org>\r\n";
 const DATA: &[u8] = b"DATA\r\n";
 const QUIT: &[u8] = b"QUIT\r\n";
@@ -152,6 +154,7 @@ impl Traffic {
         let bytes: &[u8] = match script {
             Script::Greeting => b"",
             Script::Ehlo => EHLO,
+            Script::Starttls => STARTTLS,
             Script::Mail => MAIL,
             Script::Data => DATA,
             Script::Quit => QUIT,

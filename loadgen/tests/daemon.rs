@@ -67,6 +67,22 @@ fn whatever_mailfly_acknowledges_is_there() {
 
 #[test]
 #[cfg_attr(not(with_daemon), ignore = "needs MAILFLY_BINARY")]
+fn what_is_encrypted_is_there_too_and_the_handshake_is_a_phase() {
+    for shape in ["lockstep", "pipelined", "burst", "bdat"] {
+        let daemon = Daemon::start(&["--memory", "64MiB"]);
+        let flags = ["--starttls", "--shape", shape, "--size", "1KiB:9,100KiB:1", "--warmup", "0s"];
+        let kept = daemon.flood(&[&flags[..], &["--messages-per-connection", "50"]].concat());
+        assert_eq!(kept["verify"]["lost"], 0);
+        assert!(kept.to_string().contains("TLS handshake"), "{kept:#}");
+        assert!(!kept.to_string().contains("not offered"), "{kept:#}");
+    }
+    let daemon = Daemon::start(&["--memory", "64MiB", "--tls-connections", "0"]);
+    let report = daemon.flood(&["--starttls"]);
+    assert!(report.to_string().contains("STARTTLS is not offered"), "{report:#}");
+}
+
+#[test]
+#[cfg_attr(not(with_daemon), ignore = "needs MAILFLY_BINARY")]
 fn what_mailfly_evicts_it_answers_for() {
     let tight = ["--memory", "4MiB", "--mailboxes", "64", "--messages-per-mailbox", "20"];
     for flags in [

@@ -176,6 +176,10 @@ pub enum Impossible {
     },
     /// Not even one connection, because of the limit on descriptors.
     NoDescriptors(u64),
+    /// A key for no certificate.
+    KeyWithoutCertificate,
+    /// A list of proxies that is none; why.
+    Proxies(String),
     /// A list of whom to trust that is none; why.
     Trust(String),
     /// A rule of the guard that cannot be set so.
@@ -194,10 +198,10 @@ impl fmt::Display for Impossible {
             Self::NoAddress(key) => write!(formatter, "--{key} needs at least one address"),
             Self::TooManyAddresses(addresses) => write!(
                 formatter,
-                "--smtp and --http name {addresses} addresses; {LISTENERS_MAX} is the most",
+                "--smtp, --http and the like name {addresses} addresses; {LISTENERS_MAX} is the most",
             ),
             Self::AddressTwice(address) => {
-                write!(formatter, "--smtp and --http name {address} more than once")
+                write!(formatter, "--smtp, --http and the like name {address} more than once")
             }
             Self::TooManyMailboxes(mailboxes) => {
                 write!(formatter, "--mailboxes {mailboxes}: {MAILBOXES_MAX} is the most")
@@ -246,6 +250,10 @@ impl fmt::Display for Impossible {
                  raise it (ulimit -Hn, LimitNOFILE=)",
                 DESCRIPTORS_RESERVED + 1,
             ),
+            Self::KeyWithoutCertificate => {
+                formatter.write_str("--tls-key needs --tls-certificate, which it belongs to")
+            }
+            Self::Proxies(reason) => write!(formatter, "--proxy-from: {reason}"),
             Self::Trust(reason) => write!(formatter, "--trust: {reason}"),
             Self::Rule { rule, reason } => write!(formatter, "--guard-{rule}: {reason}"),
         }

@@ -32,6 +32,41 @@ pub struct Keys {
     #[arg(help_heading = LISTENING)]
     pub http: Option<Vec<SocketAddr>>,
 
+    /// Take mail at this address, encrypted from the first byte; may be repeated. [default: none]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = address)]
+    #[arg(help_heading = LISTENING)]
+    pub smtps: Option<Vec<SocketAddr>>,
+
+    /// Show mail at this address, encrypted; may be repeated. [default: none]
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = address)]
+    #[arg(help_heading = LISTENING)]
+    pub https: Option<Vec<SocketAddr>>,
+
+    /// The certificate and its chain, in PEM; `none`: one is made at start. [default: none]
+    ///
+    /// Read again at SIGHUP. What cannot be used then is told on standard error, and changes
+    /// nothing.
+    #[arg(verbatim_doc_comment, long, value_name = "FILE", help_heading = LISTENING)]
+    pub tls_certificate: Option<WordsKey>,
+
+    /// The certificate's private key, in PEM; `none`: in the same file. [default: none]
+    #[arg(long, value_name = "FILE", help_heading = LISTENING)]
+    pub tls_key: Option<WordsKey>,
+
+    /// Connections encrypted at once; 0: STARTTLS is not offered. [default: 1024]
+    ///
+    /// Each takes some 25 KiB, set aside at start. Fewer by default if there are fewer
+    /// --connections: an eighth of them.
+    #[arg(verbatim_doc_comment, long, value_name = "COUNT", value_parser = count, help_heading = LISTENING)]
+    pub tls_connections: Option<u32>,
+
+    /// Who says whose connections it brings: PROXY protocol. [default: none]
+    ///
+    /// Has to say so, in version 1 or 2, at every port; others are not asked. Addresses and
+    /// networks such as 10.0.0.0/8 or 2001:db8::/32; may be repeated.
+    #[arg(verbatim_doc_comment, long, value_name = "NETWORK", value_delimiter = ',', help_heading = LISTENING)]
+    pub proxy_from: Option<Vec<TrustKey>>,
+
     /// What the server calls itself. [default: the system's hostname]
     #[arg(long, value_name = "NAME", help_heading = LISTENING)]
     pub hostname: Option<Hostname>,
@@ -227,9 +262,15 @@ impl From<store::Naming> for Naming {
 
 impl Keys {
     /// The names of all keys, in the order of the fields.
-    pub const NAMES: [&str; 26] = [
+    pub const NAMES: [&str; 32] = [
         "smtp",
         "http",
+        "smtps",
+        "https",
+        "tls-certificate",
+        "tls-key",
+        "tls-connections",
+        "proxy-from",
         "hostname",
         "connections",
         "user",
@@ -277,6 +318,12 @@ impl Keys {
         Self {
             smtp: self.smtp.or(below.smtp),
             http: self.http.or(below.http),
+            smtps: self.smtps.or(below.smtps),
+            https: self.https.or(below.https),
+            tls_certificate: self.tls_certificate.or(below.tls_certificate),
+            tls_key: self.tls_key.or(below.tls_key),
+            tls_connections: self.tls_connections.or(below.tls_connections),
+            proxy_from: self.proxy_from.or(below.proxy_from),
             hostname: self.hostname.or(below.hostname),
             connections: self.connections.or(below.connections),
             user: self.user.or(below.user),
@@ -314,6 +361,12 @@ impl Keys {
         match name {
             "smtp" => self.smtp = Some(addresses(text)?),
             "http" => self.http = Some(addresses(text)?),
+            "smtps" => self.smtps = Some(addresses(text)?),
+            "https" => self.https = Some(addresses(text)?),
+            "tls-certificate" => self.tls_certificate = Some(parsed(text)?),
+            "tls-key" => self.tls_key = Some(parsed(text)?),
+            "tls-connections" => self.tls_connections = Some(count(text)?),
+            "proxy-from" => self.proxy_from = Some(trusted(text)?),
             "hostname" => self.hostname = Some(parsed(text)?),
             "connections" => self.connections = Some(count(text)?),
             "user" => self.user = Some(parsed(text)?),
@@ -395,12 +448,12 @@ mod tests {
         let mut keys = Keys::default();
         for name in Keys::NAMES {
             let text = match name {
-                "smtp" | "http" => "127.0.0.1:0",
+                "smtp" | "http" | "smtps" | "https" => "127.0.0.1:0",
                 "http-host" => "mail.example",
                 "policy" => "rfc",
                 "naming" => "full",
                 "ttl" => "1h",
-                "trust" => "none",
+                "trust" | "proxy-from" => "none",
                 "user" => "nobody",
                 _ => "7",
             };

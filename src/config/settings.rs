@@ -13,7 +13,7 @@ use crate::limits::{
     ADVICE_ROUNDS_MAX, ARENA_BYTES, CONNECTIONS_DEFAULT, KIB, LISTENERS_MAX, MAILBOX_BYTES_DEFAULT,
     MAILBOX_MESSAGES_DEFAULT, MAILBOX_SHARE, MAILBOXES_DEFAULT, MAILBOXES_MAX,
     MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, MESSAGE_BYTES_DEFAULT, MESSAGE_BYTES_DEFAULT_MIN,
-    MESSAGE_SHARE, TABLE_SHARE, TTL_MS_DEFAULT,
+    MESSAGE_SHARE, TABLE_SHARE, TLS_CONNECTIONS_DEFAULT, TLS_CONNECTIONS_SHARE, TTL_MS_DEFAULT,
 };
 use crate::smtp::hostname::Hostname;
 use crate::smtp::session::Policy;
@@ -26,6 +26,19 @@ pub struct Settings {
     pub smtp: Vec<SocketAddr>,
     /// Where mail is shown: one address or more.
     pub http: Vec<SocketAddr>,
+    /// Where mail is taken through TLS only.
+    pub smtps: Vec<SocketAddr>,
+    /// Where mail is shown through TLS only.
+    pub https: Vec<SocketAddr>,
+    /// The file of the certificates, if one is not to be made.
+    pub tls_certificate: Option<PathBuf>,
+    /// The file of the key, if it is not that of the certificates.
+    pub tls_key: Option<PathBuf>,
+    /// The most connections that are encrypted at once; what is more than `connections_max` is of no
+    /// use.
+    pub tls_connections_max: u32,
+    /// Who says whose connection it brings.
+    pub proxies: Networks,
     /// What the server calls itself.
     pub hostname: Hostname,
     /// The most connections at once, SMTP and HTTP together; at least 1, and no more than there
@@ -108,11 +121,24 @@ impl Settings {
         let trusted = trusted.map_err(Impossible::Trust)?;
         let rules = rules(&keys)?;
         let mailboxes = u32::try_from(memory_bytes / TABLE_SHARE / SLOT_BYTES).unwrap_or(u32::MAX);
+        let proxies =
+            keys.proxy_from.as_deref().map_or(Ok(Networks::default()), TrustKey::networks);
+        let proxies = proxies.map_err(Impossible::Proxies)?;
+        let connections_max = connections(keys.connections, machine)?;
+        let file = |key: Option<WordsKey>| key.and_then(|file| file.path().map(PathBuf::from));
         let settings = Self {
             smtp: keys.smtp.unwrap_or_else(|| local(1025)),
             http: keys.http.unwrap_or_else(|| local(8025)),
             hostname: keys.hostname.unwrap_or_else(|| machine.hostname.clone()),
-            connections_max: connections(keys.connections, machine)?,
+            smtps: keys.smtps.unwrap_or_default(),
+            https: keys.https.unwrap_or_default(),
+            tls_certificate: file(keys.tls_certificate),
+            tls_key: file(keys.tls_key),
+            tls_connections_max: keys.tls_connections.unwrap_or_else(|| {
+                TLS_CONNECTIONS_DEFAULT.min(connections_max.div_ceil(TLS_CONNECTIONS_SHARE))
+            }),
+            proxies,
+            connections_max,
             user: keys.user.unwrap_or_default(),
             http_hosts: keys.http_host.unwrap_or_default(),
             http_read_secret: keys.http_read_secret.unwrap_or_default(),
@@ -127,7 +153,7 @@ impl Settings {
             mailbox_messages_max: keys.messages_per_mailbox.unwrap_or(MAILBOX_MESSAGES_DEFAULT),
             trusted,
             rules,
-            words_file: keys.words_file.and_then(|file| file.path().map(PathBuf::from)),
+            words_file: file(keys.words_file),
             words: String::new(),
         };
         settings.check_addresses()?;
@@ -144,6 +170,12 @@ impl Settings {
             smtp: Some(self.smtp.clone()),
             http: Some(self.http.clone()),
             hostname: Some(self.hostname.clone()),
+            smtps: Some(self.smtps.clone()),
+            https: Some(self.https.clone()),
+            tls_certificate: Some(WordsKey::of(self.tls_certificate.as_deref())),
+            tls_key: Some(WordsKey::of(self.tls_key.as_deref())),
+            tls_connections: Some(self.tls_connections_max),
+            proxy_from: Some(TrustKey::list(&self.proxies)),
             connections: Some(self.connections_max),
             user: Some(self.user.clone()),
             http_host: Some(self.http_hosts.clone()),
@@ -178,11 +210,17 @@ impl Settings {
         toml::to_string(&self.keys())
     }
 
-    /// The folders of the files that are read again while the program serves; all others are read
-    /// before, and can be opened no longer.
+    /// The folders of the files that are read again while the program serves (whoever renews a
+    /// certificate puts a new file in place of the old one); all others are read before, and can be
+    /// opened no longer.
     #[must_use]
     pub fn read_again(&self) -> Vec<PathBuf> {
-        Vec::new()
+        let files = [&self.tls_certificate, &self.tls_key].into_iter().flatten();
+        let folder = |file: &PathBuf| match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        files.map(folder).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// The shape of the store that these settings ask for.
@@ -228,13 +266,20 @@ impl Settings {
                 return Err(Impossible::NoAddress(key));
             }
         }
-        let addresses = self.smtp.len() + self.http.len();
+        if self.tls_certificate.is_none() && self.tls_key.is_some() {
+            return Err(Impossible::KeyWithoutCertificate);
+        }
+        if self.tls_connections_max == 0 && !(self.smtps.is_empty() && self.https.is_empty()) {
+            return Err(Impossible::Zero("tls-connections"));
+        }
+        let all = [&self.smtp, &self.http, &self.smtps, &self.https];
+        let addresses = all.iter().map(|addresses| addresses.len()).sum();
         if addresses > LISTENERS_MAX {
             return Err(Impossible::TooManyAddresses(addresses));
         }
         let mut seen = BTreeSet::new();
         // Port 0 is another port each time.
-        let fixed = self.smtp.iter().chain(&self.http).filter(|address| address.port() != 0);
+        let fixed = all.into_iter().flatten().filter(|address| address.port() != 0);
         match fixed.copied().find(|address| !seen.insert(*address)) {
             Some(address) => Err(Impossible::AddressTwice(address)),
             None => Ok(()),

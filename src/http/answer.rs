@@ -172,11 +172,7 @@ impl Errand<'_, '_, '_> {
         let trace = Trace {
             helo: &envelope.helo,
             source: message.source,
-            protocol: match (message.protocol.utf8, message.protocol.extended) {
-                (true, _) => "UTF8SMTP",
-                (false, true) => "ESMTP",
-                (false, false) => "SMTP",
-            },
+            protocol: message.protocol.keyword(),
             reverse_path: &envelope.reverse_path,
             forward_paths: &envelope.forward_paths,
             hostname: self.desk.hostname,

@@ -68,7 +68,7 @@ impl World {
         let client = Client {
             helo: b"there.example",
             source: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
-            protocol: Protocol { extended: true, utf8: false },
+            protocol: Protocol { extended: true, utf8: false, encrypted: false },
         };
         self.store.commit(draft, &[message.as_bytes()], &client, self.now).expect("room")
     }

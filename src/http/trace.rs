@@ -16,7 +16,7 @@ pub struct Trace<'a> {
     pub helo: &'a [u8],
     /// Where it came from.
     pub source: IpAddr,
-    /// How it spoke (RFC 3848, RFC 6531 section 4.3): `SMTP`, `ESMTP` or `UTF8SMTP`.
+    /// How it spoke (RFC 3848, RFC 6531 section 4.3): `SMTP`, `ESMTPS` or the like.
     pub protocol: &'a str,
     /// The reverse-path without brackets; empty for the null one.
     pub reverse_path: &'a [u8],

@@ -20,6 +20,10 @@
 //! connection is registered once, and never changed or deregistered. All memory is taken when the
 //! [`Reactor`] is made.
 //!
+//! A connection may be encrypted from its first byte or from some later one on (`crate::tls`); a
+//! protocol sees only what is plain. A handshake has a deadline of its own, and so many get on in a
+//! turn.
+//!
 //! What a peer makes wait, waits in a fixed spill: replies that it does not read, and input that
 //! the protocol cannot use yet. While replies wait, nothing is read. What a protocol makes wait (a
 //! reply that it holds back) waits there too, for a timer.
@@ -30,6 +34,7 @@ mod reactor;
 mod spill;
 mod stalest;
 pub mod timers;
+mod wire;
 
 use std::net::SocketAddr;
 
@@ -54,6 +59,10 @@ pub trait Protocol {
         now: Now,
         output: &mut Output,
     ) -> Admission<Self::Connection>;
+
+    /// The handshake of a connection that was to be encrypted is done: everything it is shown or says
+    /// from here on is. What is put in `output` is sent at once.
+    fn encrypted(&mut self, _connection: &mut Self::Connection, _now: Now, _output: &mut Output) {}
 
     /// Bytes arrived: `input` is everything that was not consumed yet, oldest first, in one piece,
     /// and never empty. Replies go to `output`.
@@ -174,6 +183,8 @@ pub trait Protocol {
 pub enum Admission<C> {
     /// It may.
     Accept(C),
+    /// It may, and speaks TLS from its first byte. There has to be nothing in the output.
+    Encrypt(C),
     /// It is sent away, after what was put in the output.
     Refuse,
 }

@@ -19,8 +19,10 @@ use super::{Admission, Protocol};
 use crate::clock::{Clock, Now};
 use crate::limits::{
     ACCEPTS_PER_TURN, DRAIN_MS, EVENTS_PER_TURN, LINGER_MS, OUTPUT_BYTES, PROTOCOL_TICK_MS,
-    READ_BUFFER_BYTES, SPILL_SURPLUS_ARENAS, TIMER_TICK_MS, TIMERS_PER_TURN,
+    READ_BUFFER_BYTES, SPILL_ARENA_BYTES, SPILL_SURPLUS_ARENAS, TIMER_TICK_MS, TIMERS_PER_TURN,
+    TLS_HELD_BYTES,
 };
+use crate::tls::{Identity, Tls};
 
 /// Tokens from here on are the listeners'; below are the connections'.
 const LISTENER_TOKENS: usize = 1 << 32;
@@ -34,13 +36,25 @@ pub struct Sizes {
     pub connections: u32,
     /// Arenas of the spill beyond each connection's first.
     pub spill_surplus_arenas: u32,
+    /// The most of them that are encrypted at a time.
+    pub tls_connections: u32,
 }
 
 impl Sizes {
-    /// Sizes for this many connections.
+    /// Sizes for this many connections, none of them encrypted.
     #[must_use]
     pub fn for_connections(connections: u32) -> Self {
-        Self { connections, spill_surplus_arenas: SPILL_SURPLUS_ARENAS }
+        Self { connections, spill_surplus_arenas: SPILL_SURPLUS_ARENAS, tls_connections: 0 }
+    }
+
+    /// The same, with so many of the connections encrypted. What was encrypted and is not read waits
+    /// in the spill, which grows by as much.
+    #[must_use]
+    pub fn with_tls(self, tls_connections: u32) -> Self {
+        let each = TLS_HELD_BYTES.div_ceil(SPILL_ARENA_BYTES) as u32;
+        let more = tls_connections.saturating_mul(each);
+        let spill_surplus_arenas = self.spill_surplus_arenas.saturating_add(more);
+        Self { spill_surplus_arenas, tls_connections, ..self }
     }
 }
 
@@ -87,16 +101,20 @@ pub struct Reactor<P: Protocol> {
 impl<P: Protocol> Reactor<P> {
     /// What a reactor of these sizes takes, term by term, in bytes.
     #[must_use]
-    pub fn memory_terms(sizes: Sizes) -> [(&'static str, usize); 4] {
+    pub fn memory_terms(sizes: Sizes) -> [(&'static str, usize); 7] {
         let connections = sizes.connections as usize;
         // A slab's entry is its value and a tag of at most a word; the queue, who was postponed and
         // the closed slots are three indices.
         let slot = size_of::<Slot<P::Connection>>() + size_of::<usize>() + 3 * size_of::<u32>();
+        let [tls_connections, tls_records, tls_buffers] = Tls::memory_terms(sizes.tls_connections);
         [
             ("connections", connections * slot),
             ("spill", Spill::memory_bytes(sizes.connections, sizes.spill_surplus_arenas)),
             ("timers", Timers::memory_bytes(connections)),
             ("buffers", READ_BUFFER_BYTES + OUTPUT_BYTES),
+            tls_connections,
+            tls_records,
+            tls_buffers,
         ]
     }
 
@@ -121,7 +139,7 @@ impl<P: Protocol> Reactor<P> {
             listeners: Listeners::none(),
             stalest: Stalest::new(),
             timers: Timers::new(connections_max),
-            space: Workspace::new(spill, stopwatch),
+            space: Workspace::new(spill, Tls::new(sizes.tls_connections), stopwatch),
             tick_at_ms: now.monotonic_ms + PROTOCOL_TICK_MS,
             drain_until_ms: None,
         })
@@ -134,6 +152,12 @@ impl<P: Protocol> Reactor<P> {
     pub fn listen(&mut self, bound: Bound) -> io::Result<ListenerId> {
         let token = Token(LISTENER_TOKENS + self.listeners.len());
         self.listeners.listen(bound, self.poll.registry(), token)
+    }
+
+    /// Whom peers are told they talk to, from now on. Before there is an identity, nothing can be
+    /// encrypted.
+    pub fn set_identity(&mut self, identity: Identity) {
+        self.space.tls.set_identity(identity);
     }
 
     /// Where sources of others are registered, with [`foreign_token`](Self::foreign_token).
@@ -164,6 +188,7 @@ impl<P: Protocol> Reactor<P> {
         (self.now, self.space.stopwatch) = self.clock.lap();
         let turn = self.note_events();
         protocol.turn_begins();
+        self.space.tls.turn_begins();
         let visited = self.run_queue(protocol);
         let accepted = self.accept(protocol);
         self.fire_timers(protocol);
@@ -243,7 +268,7 @@ impl<P: Protocol> Reactor<P> {
             After::Stay => {
                 enqueue(&mut self.queue, slot, index);
                 // A later deadline is seen when the timer fires; only an earlier one moves it.
-                if let Some(deadline_ms) = slot.deadline_ms(protocol)
+                if let Some(deadline_ms) = slot.deadline_ms(protocol, &self.space.tls)
                     && deadline_ms < self.timers.deadline_ms(index)
                 {
                     self.timers.set(index, deadline_ms);
@@ -261,7 +286,7 @@ impl<P: Protocol> Reactor<P> {
             }
         }
         if after != After::Stay
-            && let Some(conversation) = slot.hang_up(&mut self.space.spill)
+            && let Some(conversation) = slot.hang_up(&mut self.space)
         {
             protocol.disconnected(conversation, self.now);
         }
@@ -308,8 +333,9 @@ impl<P: Protocol> Reactor<P> {
     ) -> bool {
         let now = self.now;
         let output = &mut self.space.output;
-        let conversation = match protocol.connected(listener, peer, now, output) {
-            Admission::Accept(conversation) => conversation,
+        let (conversation, encrypt) = match protocol.connected(listener, peer, now, output) {
+            Admission::Accept(conversation) => (conversation, false),
+            Admission::Encrypt(conversation) => (conversation, true),
             Admission::Refuse => {
                 if !output.is_empty() {
                     // Nothing can be done for a peer that does not even hear this.
@@ -322,7 +348,10 @@ impl<P: Protocol> Reactor<P> {
         let entry = self.connections.vacant_entry();
         let index = entry.key();
         let slot = entry.insert(Slot::new(stream, conversation, now));
-        let mut after = slot.greet(protocol, &mut self.space, now);
+        let mut after = match encrypt {
+            true => slot.encrypt(protocol, &mut self.space, 0..0, now),
+            false => slot.greet(protocol, &mut self.space, now),
+        };
         let interest = Interest::READABLE | Interest::WRITABLE;
         if self.poll.registry().register(slot.source(), Token(index), interest).is_err() {
             after = After::Close;
@@ -358,7 +387,7 @@ impl<P: Protocol> Reactor<P> {
     /// Asks for all deadlines again, since some are earlier than their timers.
     fn rearm(&mut self, protocol: &P) {
         for (index, slot) in &self.connections {
-            if let Some(deadline_ms) = slot.deadline_ms(protocol)
+            if let Some(deadline_ms) = slot.deadline_ms(protocol, &self.space.tls)
                 && deadline_ms < self.timers.deadline_ms(index as u32)
                 && !slot.is_closed()
             {
@@ -389,7 +418,7 @@ impl<P: Protocol> Reactor<P> {
     /// A connection's timer fired: the deadline that it was armed for may have moved since.
     fn expire(&mut self, protocol: &mut P, index: u32) {
         let Some(slot) = self.connections.get_mut(index as usize) else { return };
-        let after = match slot.deadline_ms(protocol) {
+        let after = match slot.deadline_ms(protocol, &self.space.tls) {
             Some(deadline_ms) if deadline_ms > self.now.monotonic_ms => After::Stay,
             Some(_) if slot.is_held() => slot.end_hold(protocol, self.now),
             Some(_) => slot.expire(protocol, &mut self.space, self.now),

@@ -68,6 +68,13 @@ impl Spill {
         Ok(())
     }
 
+    /// Whether so many bytes more can be kept.
+    pub(super) fn has_room(&self, spilled: &Spilled, bytes: usize) -> bool {
+        let wanted = Arenas::arenas_for(&spilled.chain, bytes);
+        let after = (spilled.chain.arenas() + wanted).saturating_sub(1);
+        after - spilled.surplus() <= self.surplus
+    }
+
     /// Keeps input, all of it or nothing.
     pub(super) fn keep_input(
         &mut self,

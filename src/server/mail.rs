@@ -20,6 +20,8 @@ pub(super) struct MailRoom<'a> {
     pub(super) guard: &'a mut Guard,
     pub(super) guest: &'a mut Guest,
     pub(super) naming: Naming,
+    /// How many connections may be encrypted.
+    pub(super) tls_connections_max: u64,
     pub(super) now: Now,
 }
 
@@ -63,7 +65,11 @@ impl World for MailRoom<'_> {
         let client = store::Client {
             helo: client.helo.as_bytes(),
             source: self.guest.source,
-            protocol: Protocol { extended: client.extended, utf8: client.smtputf8 },
+            protocol: Protocol {
+                extended: client.extended,
+                utf8: client.smtputf8,
+                encrypted: client.encrypted,
+            },
         };
         let id = self.store.commit(draft, rest, &client, self.now).map_err(reason)?;
         self.metrics.messages += 1;
@@ -74,6 +80,13 @@ impl World for MailRoom<'_> {
 
     fn abandon(&mut self, draft: Draft) {
         self.store.abandon(draft);
+    }
+
+    fn encrypt(&mut self) -> Result<(), Refusal> {
+        match self.metrics.begin_tls(self.tls_connections_max) {
+            true => Ok(()),
+            false => Err(Refusal::TlsUnavailable),
+        }
     }
 
     fn faulted(&mut self, _fault: Fault) {
@@ -88,7 +101,7 @@ impl World for MailRoom<'_> {
             Refusal::MessageTooLarge => self.metrics.refused_message_too_large += 1,
             Refusal::Unwanted(_) => self.metrics.refused_unwanted += 1,
             Refusal::Discarded => self.metrics.messages_discarded += 1,
-            Refusal::NameNotAllowed | Refusal::NoRecipients => {}
+            Refusal::NameNotAllowed | Refusal::NoRecipients | Refusal::TlsUnavailable => {}
         }
     }
 }

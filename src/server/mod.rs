@@ -2,9 +2,11 @@
 //! turns the reactor until it is told to stop. Not here: what connections mean (`service`), what
 //! memory that takes (`plan`), what the operator chose (`config`).
 
+mod certificate;
 mod confinement;
 mod guest;
 mod mail;
+mod parts;
 mod patience;
 mod plan;
 mod service;
@@ -33,11 +35,13 @@ use crate::store::Store;
 use crate::sys::memory;
 use crate::sys::notify::Supervisor;
 
+pub use certificate::CertificateError;
 pub use confinement::{Confinement, ConfinementError};
 pub use guest::Guest;
+pub use parts::Parts;
 pub use patience::Patience;
 pub use plan::{Place, Plan, Term};
-pub use service::{Conversation, Parts, Service};
+pub use service::{Conversation, Door, Service};
 use signals::Signals;
 pub use surroundings::{Surroundings, SurroundingsError};
 
@@ -50,6 +54,8 @@ pub enum StartError {
     Passed(&'static str, io::Error),
     /// The pool cannot be had.
     Memory(io::Error),
+    /// There is no certificate to show to peers.
+    Certificate(CertificateError),
     /// The secrets cannot be read, or are none.
     Secrets(PathBuf, io::Error),
     /// Something else that the kernel has to give.
@@ -68,6 +74,7 @@ impl fmt::Display for StartError {
                 write!(formatter, "cannot use the socket that was passed for {service}: {error}")
             }
             Self::Memory(error) => write!(formatter, "cannot take the pool's memory: {error}"),
+            Self::Certificate(error) => write!(formatter, "TLS: {error}"),
             Self::Secrets(path, error) => {
                 write!(formatter, "cannot take secrets from {}: {error}", path.display())
             }
@@ -83,8 +90,9 @@ impl std::error::Error for StartError {}
 pub struct Server<'s> {
     reactor: Reactor<Service<'s>>,
     service: Service<'s>,
-    smtp: Vec<SocketAddr>,
-    http: Vec<SocketAddr>,
+    settings: &'s Settings,
+    /// Where what is offered.
+    doors: Vec<(Door, SocketAddr)>,
     supervisor: Supervisor,
 }
 
@@ -110,15 +118,16 @@ impl<'s> Server<'s> {
             read: secrets(&settings.http_read_secret)?,
             change: secrets(&settings.http_delete_secret)?,
         };
-        let smtp = bind("smtp", surroundings.smtp, &settings.smtp)?;
-        let http = bind("http", surroundings.http, &settings.http)?;
-        let addresses = |bound: &[Bound]| bound.iter().map(Bound::address).collect::<Vec<_>>();
-        let (smtp_addresses, http_addresses) = (addresses(&smtp), addresses(&http));
+        let bound = bind(settings, surroundings.smtp, surroundings.http)?;
+        let doors: Vec<_> = bound.iter().map(|(door, bound)| (*door, bound.address())).collect();
+        let smtp_address = doors.iter().find(|(door, _)| *door == Door::Smtp);
         let capacity = settings.capacity().map_err(StartError::Settings)?;
         // Before everything that is taken from the heap, so that all of it is resident already.
         memory::settle_heap(Plan::of(settings).heap_bytes(), HEAP_TOP_PAD_BYTES)
             .map_err(|error| StartError::System("the heap's memory", io::Error::other(error)))?;
         let seed = random_seed().map_err(|error| StartError::System("random bytes", error))?;
+        let sizes = sizes(settings);
+        let tls_connections = sizes.tls_connections;
         let parts = Parts {
             store: Store::new(capacity, seed).map_err(StartError::Memory)?,
             guard: Guard::with_sizes(
@@ -132,34 +141,44 @@ impl<'s> Server<'s> {
             ),
             gate,
             responses: Responses::new(settings.message_bytes_max),
-            smtp_listeners: smtp.len(),
-            smtp_address: smtp_addresses.first().map(SocketAddr::to_string).unwrap_or_default(),
+            doors: doors.iter().map(|(door, _)| *door).collect(),
+            tls_connections_max: tls_connections.into(),
+            smtp_address: smtp_address.map(|(_, address)| address.to_string()).unwrap_or_default(),
         };
         let service = Service::new(settings, parts).map_err(|error| {
             StartError::System("the histograms", io::Error::other(error.to_string()))
         })?;
-        let mut reactor =
-            Reactor::new(Clock::start(), Sizes::for_connections(settings.connections_max))
-                .map_err(|error| StartError::System("the reactor's memory", error))?;
+        let mut reactor = Reactor::new(Clock::start(), sizes)
+            .map_err(|error| StartError::System("the reactor's memory", error))?;
+        if tls_connections > 0 {
+            reactor.set_identity(certificate::load(settings).map_err(StartError::Certificate)?);
+        }
         memory::prefault_program::<STACK_TOUCHED_BYTES>();
-        for bound in smtp.into_iter().chain(http) {
+        for (_, bound) in bound {
             let address = bound.address();
             reactor.listen(bound).map_err(|error| StartError::Address(address, error))?;
         }
         let supervisor = surroundings.supervisor;
-        Ok(Self { reactor, service, smtp: smtp_addresses, http: http_addresses, supervisor })
+        Ok(Self { reactor, service, settings, doors, supervisor })
     }
 
     /// Where mail is taken, with the real ports.
     #[must_use]
-    pub fn smtp_addresses(&self) -> &[SocketAddr] {
-        &self.smtp
+    pub fn smtp_addresses(&self) -> Vec<SocketAddr> {
+        self.addresses(Door::Smtp)
     }
 
     /// Where mail is shown, with the real ports.
     #[must_use]
-    pub fn http_addresses(&self) -> &[SocketAddr] {
-        &self.http
+    pub fn http_addresses(&self) -> Vec<SocketAddr> {
+        self.addresses(Door::Http)
+    }
+
+    /// Where this is offered, with the real ports.
+    #[must_use]
+    pub fn addresses(&self, door: Door) -> Vec<SocketAddr> {
+        let doors = self.doors.iter().filter(|(other, _)| *other == door);
+        doors.map(|(_, address)| *address).collect()
     }
 
     /// What the server has counted so far.
@@ -191,17 +210,22 @@ impl<'s> Server<'s> {
     pub fn run(mut self, mut out: impl Write) -> io::Result<()> {
         let token = Reactor::<Service<'s>>::foreign_token(SIGNALS);
         let mut signals = Signals::register(self.reactor.registry(), token)?;
-        for (service, addresses) in [("smtp", &self.smtp), ("http", &self.http)] {
-            for address in addresses {
-                writeln!(out, "{service} listening on {address}")?;
-            }
+        for (door, address) in &self.doors {
+            writeln!(out, "{} listening on {address}", door.name())?;
         }
         out.flush()?;
         drop(out);
         self.supervisor.ready();
         while !self.reactor.is_drained() {
             let turn = self.reactor.turn(&mut self.service)?;
-            if turn.is_ready(SIGNALS) && signals.any() {
+            if !turn.is_ready(SIGNALS) {
+                continue;
+            }
+            let come = signals.come();
+            if come.reload {
+                self.reload();
+            }
+            if come.stop {
                 self.supervisor.stopping();
                 self.service.drain();
                 self.reactor.drain(&mut self.service);
@@ -209,19 +233,63 @@ impl<'s> Server<'s> {
         }
         Ok(())
     }
+
+    /// Reads the files of the certificate again, if there are any. Connections that are encrypted
+    /// already, or about to be, go on as they are.
+    fn reload(&mut self) {
+        if self.settings.tls_certificate.is_none() {
+            return;
+        }
+        let told = match certificate::load(self.settings) {
+            Ok(identity) => {
+                self.reactor.set_identity(identity);
+                "the certificate was read again".to_owned()
+            }
+            Err(error) => format!("the certificate stays as it was: {error}"),
+        };
+        // Whether or not anybody reads it.
+        let _ = writeln!(io::stderr(), "mailfly: {told}");
+    }
 }
 
 /// The number of the signals among the reactor's foreign sources.
 const SIGNALS: u8 = 0;
 
-/// The sockets that were passed for a service; if none were, sockets at its addresses.
+/// What the reactor holds.
+fn sizes(settings: &Settings) -> Sizes {
+    let tls_connections = settings.tls_connections_max.min(settings.connections_max);
+    Sizes::for_connections(settings.connections_max).with_tls(tls_connections)
+}
+
+/// The sockets of every door. Those that were passed for a service stand for its addresses.
 fn bind(
-    service: &'static str,
+    settings: &Settings,
+    smtp: Vec<OwnedFd>,
+    http: Vec<OwnedFd>,
+) -> Result<Vec<(Door, Bound)>, StartError> {
+    let doors = [
+        (Door::Smtp, smtp, &settings.smtp),
+        (Door::Http, http, &settings.http),
+        (Door::Smtps, vec![], &settings.smtps),
+        (Door::Https, vec![], &settings.https),
+    ];
+    let mut all = vec![];
+    for (door, passed, addresses) in doors {
+        let bound = bind_door(door, passed, addresses)?;
+        all.extend(bound.into_iter().map(|bound| (door, bound)));
+    }
+    Ok(all)
+}
+
+/// The sockets that were passed for a service; if none were, sockets at its addresses.
+fn bind_door(
+    door: Door,
     passed: Vec<OwnedFd>,
     addresses: &[SocketAddr],
 ) -> Result<Vec<Bound>, StartError> {
     if !passed.is_empty() {
-        let inherit = |socket| Bound::inherited(socket).map_err(|e| StartError::Passed(service, e));
+        let inherit =
+            |socket| Bound::inherited(socket).map_err(|e| StartError::Passed(door.name(), e));
         return passed.into_iter().map(inherit).collect();
     }
     let bind = |&address| Bound::new(address).map_err(|error| StartError::Address(address, error));

@@ -7,15 +7,16 @@
 use std::fmt;
 
 use super::service::Service;
+use super::sizes;
 use crate::config::{Settings, Size, rounded};
 use crate::guard::{self, Words};
 use crate::http::Responses;
 use crate::limits::{
     ARENA_BYTES, HTTP_CONNECTIONS_MAX, HTTP_RESPONSE_SMALL_BYTES, HTTP_SCRATCH_MESSAGES,
     HTTP_WORK_BYTES, OUTPUT_BYTES, PROGRAM_BYTES, READ_BUFFER_BYTES, SPILL_ARENA_BYTES,
-    SPILL_SURPLUS_ARENAS, STACK_TOUCHED_BYTES,
+    STACK_TOUCHED_BYTES, TLS_STATE_BYTES,
 };
-use crate::net::{Reactor, Sizes};
+use crate::net::Reactor;
 use crate::phases::Phases;
 
 /// What memory is taken for, and how much.
@@ -121,13 +122,21 @@ fn store(settings: &Settings) -> Vec<Term> {
 
 /// The reactor's own terms, of which it says the names and the bytes.
 fn reactor(settings: &Settings) -> Vec<Term> {
-    let connections = settings.connections_max;
+    let (connections, sizes) = (settings.connections_max, sizes(settings));
     let counted = |name: &str| match name {
         "connections" => format!("{connections} slots, with their sessions"),
         "spill" => format!(
-            "{} a connection, and {SPILL_SURPLUS_ARENAS} for all; a link each",
+            "{} a connection, and {} for all; a link each",
             Size(SPILL_ARENA_BYTES),
+            sizes.spill_surplus_arenas,
         ),
+        "tls: connections" => format!(
+            "{} slots, and {} of the heap for each",
+            sizes.tls_connections,
+            Size(TLS_STATE_BYTES),
+        ),
+        "tls: records" => "the beginning of one for each of them".to_owned(),
+        "tls: buffers" => "what is read, what is written, and what cryptography borrows".to_owned(),
         "buffers" => format!(
             "{} to read into, {} to reply from",
             Size(READ_BUFFER_BYTES),
@@ -137,7 +146,7 @@ fn reactor(settings: &Settings) -> Vec<Term> {
     };
     let place = |name| if name == "spill" { Place::Mapping } else { Place::Heap };
     let term = |(name, bytes)| Term { name, place: place(name), bytes, counted: counted(name) };
-    Reactor::<Service<'_>>::memory_terms(Sizes::for_connections(connections)).map(term).into()
+    Reactor::<Service<'_>>::memory_terms(sizes).map(term).into()
 }
 
 /// The guard's own terms, and the words that it looks for.

@@ -3,27 +3,24 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use hdrhistogram::CreationError;
-
 use super::guest::Guest;
 use super::mail::MailRoom;
 use super::patience::{Patience, Stage};
 use super::standing;
 use crate::clock::Now;
-use crate::config::Settings;
 use crate::guard::pressure::Pressure;
-use crate::guard::{Guard, Load, Offence, Rule, Verdict, tarpit};
+use crate::guard::{Guard, Load, Networks, Offence, Rule, Verdict, tarpit};
 use crate::http::{Desk, Exchange, Gate, Responses, Scratch};
 use crate::limits::{
-    BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX,
-    HTTP_CONNECTIONS_RESERVED, MAKE_WAY_SILENT_MS, PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS,
-    SWEEP_MS,
+    BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, MAKE_WAY_SILENT_MS,
+    PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS, PROXY_HEADER_MS, SWEEP_MS,
 };
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
 use crate::output::Output;
 use crate::phases::Phases;
 use crate::progress::{Progress, Then};
+use crate::proxy;
 use crate::smtp::reply::{self, Goodbye};
 use crate::smtp::session::{self, Session};
 use crate::store::{Draft, Naming, Store};
@@ -38,8 +35,12 @@ pub struct Service<'s> {
     pub(super) session: session::Settings<'s>,
     /// How many mailboxes there may be: what a sweep has to get round.
     pub(super) mailboxes_max: u32,
-    /// Listeners below this number take mail; those from it on show it.
-    pub(super) smtp_listeners: usize,
+    /// What each listener is for.
+    pub(super) doors: Vec<Door>,
+    /// Who says whose connection it brings.
+    pub(super) proxies: Networks,
+    /// How many connections may be encrypted.
+    pub(super) tls_connections_max: u64,
     /// How many sessions there may be: the rest is for readers, who monitor the server too.
     pub(super) smtp_connections_max: u64,
     /// Where mail is taken, for the pages to tell.
@@ -56,20 +57,29 @@ pub struct Service<'s> {
     pub(super) draining: bool,
 }
 
-/// What a [`Service`] is made of, beside the settings that all of it was made for.
-pub struct Parts {
-    /// Where mail is kept.
-    pub store: Store,
-    /// Who is listened to.
-    pub guard: Guard,
-    /// Who may ask for what over HTTP.
-    pub gate: Gate,
-    /// Memory for responses.
-    pub responses: Responses,
-    /// Listeners below this number take mail; those from it on show it.
-    pub smtp_listeners: usize,
-    /// Where mail is taken, for the pages to tell.
-    pub smtp_address: String,
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// To bring mail.
+    Smtp,
+    /// To bring mail through TLS.
+    Smtps,
+    /// To read mail.
+    Http,
+    /// To read mail through TLS.
+    Https,
+}
+
+impl Door {
+    /// What it is called.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Smtp => "smtp",
+            Self::Smtps => "smtps",
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
 }
 
 /// What is remembered of one connection.
@@ -93,6 +103,17 @@ pub enum Conversation {
         source: IpAddr,
         /// How long it may take for what it is at.
         patience: Patience,
+        /// It does so through TLS.
+        encrypted: bool,
+    },
+    /// A proxy brings it, and has not said yet whose it is.
+    Proxied {
+        /// Where it came in.
+        door: Door,
+        /// The proxy.
+        proxy: IpAddr,
+        /// When it came in.
+        since_ms: u64,
     },
 }
 
@@ -106,20 +127,21 @@ impl Protocol for Service<'_> {
         now: Now,
         output: &mut Output,
     ) -> Admission<Conversation> {
-        if listener.0 < self.smtp_listeners {
-            return self.admit(peer.ip(), now, output);
+        let Some(&door) = self.doors.get(listener.0) else { return Admission::Refuse };
+        if self.proxies.contains(peer.ip()) {
+            let (proxy, since_ms) = (peer.ip(), now.monotonic_ms);
+            return Admission::Accept(Conversation::Proxied { door, proxy, since_ms });
         }
-        if self.metrics.http_connections_open >= HTTP_CONNECTIONS_MAX {
-            self.metrics.http_connections_refused += 1;
-            return Admission::Refuse;
+        self.welcome(door, peer.ip(), now, output)
+    }
+
+    fn encrypted(&mut self, connection: &mut Conversation, _now: Now, output: &mut Output) {
+        self.metrics.tls_handshakes += 1;
+        if let Conversation::Smtp { session, .. } = connection
+            && !session.handshake_done()
+        {
+            session.greeting(&self.session, output);
         }
-        self.metrics.http_connections += 1;
-        self.metrics.http_connections_open += 1;
-        Admission::Accept(Conversation::Http {
-            exchange: Exchange::default(),
-            source: peer.ip(),
-            patience: Patience::new(Stage::Idle, now.monotonic_ms),
-        })
     }
 
     fn received(
@@ -154,7 +176,7 @@ impl Protocol for Service<'_> {
                 }
                 progress
             }
-            Conversation::Http { exchange, source, patience } => {
+            Conversation::Http { exchange, source, patience, .. } => {
                 let progress = self.answer(exchange, *source, input, now);
                 match progress {
                     Progress { then: Then::Yield, consumed: 0 } => {}
@@ -165,6 +187,10 @@ impl Protocol for Service<'_> {
                     _ => patience.begin(Stage::Response, now.monotonic_ms),
                 }
                 progress
+            }
+            Conversation::Proxied { door, proxy, .. } => {
+                let (door, proxy) = (*door, *proxy);
+                self.introduced(door, proxy, connection, input, now, output)
             }
         }
     }
@@ -181,6 +207,7 @@ impl Protocol for Service<'_> {
                 }
                 patience.deadline_ms(moved_ms, self.pressure)
             }
+            Conversation::Proxied { since_ms, .. } => since_ms + PROXY_HEADER_MS,
         }
     }
 
@@ -209,14 +236,19 @@ impl Protocol for Service<'_> {
                 session.closed(&mut world);
                 self.guard.disconnected(guest.peer);
                 self.metrics.smtp_connections_open -= 1;
+                self.metrics.tls_connections_open -= u64::from(session.is_encrypted());
             }
-            Conversation::Http { .. } => self.metrics.http_connections_open -= 1,
+            Conversation::Http { encrypted, .. } => {
+                self.metrics.http_connections_open -= 1;
+                self.metrics.tls_connections_open -= u64::from(encrypted);
+            }
+            Conversation::Proxied { .. } => {}
         }
     }
 
     fn held_output<'a>(&'a self, connection: &'a Conversation) -> &'a [u8] {
         match connection {
-            Conversation::Smtp { .. } => &[],
+            Conversation::Smtp { .. } | Conversation::Proxied { .. } => &[],
             Conversation::Http { exchange, .. } => exchange.pending(),
         }
     }
@@ -236,6 +268,7 @@ impl Protocol for Service<'_> {
                 Then::Close
             }
             Conversation::Http { exchange, .. } if exchange.is_idle() => Then::Close,
+            Conversation::Proxied { .. } => Then::Close,
             _ => Then::Continue,
         }
     }
@@ -243,7 +276,7 @@ impl Protocol for Service<'_> {
     fn held_until_ms(&self, connection: &Conversation) -> u64 {
         match connection {
             Conversation::Smtp { guest, .. } => guest.held_until_ms(),
-            Conversation::Http { .. } => 0,
+            Conversation::Http { .. } | Conversation::Proxied { .. } => 0,
         }
     }
 
@@ -268,7 +301,7 @@ impl Protocol for Service<'_> {
                     && session.is_idle()
                     && moved_ms.saturating_add(MAKE_WAY_SILENT_MS) <= now.monotonic_ms
             }
-            Conversation::Http { .. } => false,
+            Conversation::Http { .. } | Conversation::Proxied { .. } => false,
         }
     }
 
@@ -289,7 +322,7 @@ impl Protocol for Service<'_> {
 
     fn has_time(&self, connection: &Conversation) -> bool {
         match connection {
-            Conversation::Smtp { .. } => true,
+            Conversation::Smtp { .. } | Conversation::Proxied { .. } => true,
             // What is owed has been made, and only has to be sent.
             Conversation::Http { exchange, .. } => {
                 self.http_answers_left > 0 || !exchange.is_idle()
@@ -317,86 +350,117 @@ impl Protocol for Service<'_> {
     }
 }
 
-impl<'s> Service<'s> {
-    /// What connections share.
-    ///
-    /// # Errors
-    /// The bounds of the histograms make no sense.
-    pub fn new(settings: &'s Settings, parts: Parts) -> Result<Self, CreationError> {
-        let Parts { store, guard, gate, responses, smtp_listeners, smtp_address } = parts;
-        let connections_max = u64::from(settings.connections_max);
-        Ok(Self {
-            store,
-            guard,
-            metrics: Metrics::default(),
-            phases: Phases::new()?,
-            naming: settings.naming,
-            session: session::Settings::new(
-                &settings.hostname,
-                settings.policy,
-                settings.message_bytes_max,
-            ),
-            mailboxes_max: settings.mailboxes_max,
-            smtp_listeners,
-            smtp_connections_max: connections_max
-                - HTTP_CONNECTIONS_RESERVED.min(connections_max / 8),
-            smtp_address,
-            gate,
-            scratch: Scratch::new(settings.message_bytes_max),
-            responses,
-            http_answers_left: 0,
-            pressure: Pressure::Calm,
-            deadlines_came_nearer: false,
-            draining: false,
-        })
-    }
-
-    /// The mail.
-    #[must_use]
-    pub fn store(&self) -> &Store {
-        &self.store
-    }
-
-    /// What has been counted so far.
-    #[must_use]
-    pub fn metrics(&self) -> Metrics {
-        self.metrics
-    }
-
-    /// From now on conversations end as soon as nothing is under way in them.
-    pub fn drain(&mut self) {
-        self.draining = true;
-    }
-}
-
 impl Service<'_> {
-    /// One who brings mail is let in, or told why not.
-    fn admit(&mut self, source: IpAddr, now: Now, output: &mut Output) -> Admission<Conversation> {
+    /// A proxy says whose connection it brings.
+    fn introduced(
+        &mut self,
+        door: Door,
+        proxy: IpAddr,
+        connection: &mut Conversation,
+        input: &[u8],
+        now: Now,
+        output: &mut Output,
+    ) -> Progress {
+        let header = match proxy::parse(input) {
+            Ok(Some(header)) => header,
+            Ok(None) => return Progress { consumed: 0, then: Then::Continue },
+            Err(proxy::NoHeader) => {
+                self.metrics.proxy_headers_refused += 1;
+                return Progress { consumed: 0, then: Then::Close };
+            }
+        };
+        // What the proxy asks for itself, to see whether the server is there, comes from the proxy.
+        let source = header.source.unwrap_or(proxy);
+        let (conversation, then) = match self.welcome(door, source, now, output) {
+            Admission::Accept(conversation) => (conversation, Then::Flush),
+            Admission::Encrypt(conversation) => (conversation, Then::Encrypt),
+            Admission::Refuse => return Progress { consumed: header.bytes, then: Then::Close },
+        };
+        *connection = conversation;
+        Progress { consumed: header.bytes, then }
+    }
+
+    /// One whose address is known is let in, or told why not.
+    fn welcome(
+        &mut self,
+        door: Door,
+        source: IpAddr,
+        now: Now,
+        output: &mut Output,
+    ) -> Admission<Conversation> {
+        match door {
+            Door::Smtp => self.admit(source, now, output).map_or(Admission::Refuse, |mut guest| {
+                if let Some(delay_ms) = self.banner_delay_ms(&guest) {
+                    guest.hold_banner(now.monotonic_ms + delay_ms);
+                }
+                let session = Session::new();
+                session.greeting(&self.session, output);
+                self.phases.banner_said();
+                Admission::Accept(Conversation::Smtp { session, guest })
+            }),
+            Door::Http => {
+                self.admit_reader(door, source, now).map_or(Admission::Refuse, Admission::Accept)
+            }
+            Door::Smtps => self.admit_encrypted(|service| {
+                let admitted = service.admit(source, now, output);
+                // Whoever is sent away is told nothing: it would not be understood.
+                output.clear();
+                let session = Session::within_tls();
+                admitted.map(|guest| Conversation::Smtp { session, guest })
+            }),
+            Door::Https => self.admit_encrypted(|service| service.admit_reader(door, source, now)),
+        }
+    }
+
+    fn admit_encrypted(
+        &mut self,
+        admit: impl FnOnce(&mut Self) -> Option<Conversation>,
+    ) -> Admission<Conversation> {
+        if !self.metrics.begin_tls(self.tls_connections_max) {
+            return Admission::Refuse;
+        }
+        match admit(self) {
+            Some(conversation) => Admission::Encrypt(conversation),
+            None => {
+                self.metrics.tls_connections_open -= 1;
+                Admission::Refuse
+            }
+        }
+    }
+
+    /// One who reads mail may stay, or not.
+    fn admit_reader(&mut self, door: Door, source: IpAddr, now: Now) -> Option<Conversation> {
+        if self.metrics.http_connections_open >= HTTP_CONNECTIONS_MAX {
+            self.metrics.http_connections_refused += 1;
+            return None;
+        }
+        self.metrics.http_connections += 1;
+        self.metrics.http_connections_open += 1;
+        let patience = Patience::new(Stage::Idle, now.monotonic_ms);
+        let (exchange, encrypted) = (Exchange::default(), door == Door::Https);
+        Some(Conversation::Http { exchange, source, patience, encrypted })
+    }
+
+    /// One who brings mail may stay, or is told why not.
+    fn admit(&mut self, source: IpAddr, now: Now, output: &mut Output) -> Option<Guest> {
         // A fresh output has room for whatever is said.
         let (peer, verdict) = self.guard.connected(source, now);
         if let Verdict::Refuse(finding) = verdict {
             let for_long = !matches!(finding.rule, Rule::ConnectionsAtOnce | Rule::Connections);
             let (hostname, why) = (self.session.hostname(), finding.rule.reason());
             let _ = reply::turned_away(for_long, hostname, why, output);
-            return Admission::Refuse;
+            return None;
         }
         if self.metrics.smtp_connections_open >= self.smtp_connections_max {
             self.guard.disconnected(peer);
             self.metrics.smtp_connections_refused += 1;
             let _ = Goodbye::TooManyConnections.write(self.session.hostname(), output);
-            return Admission::Refuse;
+            return None;
         }
-        let session = Session::new();
-        session.greeting(&self.session, output);
-        self.phases.banner_said();
         self.metrics.smtp_connections += 1;
         self.metrics.smtp_connections_open += 1;
         self.feel_pressure();
-        let mut guest = Guest::new(source, peer, verdict, now.monotonic_ms);
-        if let Some(delay_ms) = self.banner_delay_ms(&guest) {
-            guest.hold_banner(now.monotonic_ms + delay_ms);
-        }
-        Admission::Accept(Conversation::Smtp { session, guest })
+        Some(Guest::new(source, peer, verdict, now.monotonic_ms))
     }
 
     /// How long a banner is held back: for those who are slowed down, and a moment for all who are
@@ -472,7 +536,8 @@ impl Service<'_> {
     }
 
     fn mail_room<'a>(&'a mut self, guest: &'a mut Guest, now: Now) -> MailRoom<'a> {
-        let Self { store, guard, metrics, phases, naming, .. } = self;
-        MailRoom { store, guard, metrics, phases, guest, naming: *naming, now }
+        let Self { store, guard, metrics, phases, .. } = self;
+        let (naming, tls_connections_max) = (self.naming, self.tls_connections_max);
+        MailRoom { store, metrics, phases, guard, guest, naming, tls_connections_max, now }
     }
 }

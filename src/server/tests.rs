@@ -67,7 +67,9 @@ impl<'s> Talk<'s> {
         let service = &mut self.server.service;
         self.moved_ms = self.now.monotonic_ms;
         match service.connected(listener, peer, self.now, &mut self.output) {
-            Admission::Accept(conversation) => Some(conversation),
+            Admission::Accept(conversation) | Admission::Encrypt(conversation) => {
+                Some(conversation)
+            }
             Admission::Refuse => None,
         }
     }

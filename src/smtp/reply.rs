@@ -18,6 +18,8 @@ pub const SENDER_OK: &[u8] = b"250 2.1.0 Ok\r\n";
 pub const RECIPIENT_OK: &[u8] = b"250 2.1.5 Ok\r\n";
 /// To DATA.
 pub const START_MAIL_INPUT: &[u8] = b"354 End data with <CR><LF>.<CR><LF>\r\n";
+/// To STARTTLS (RFC 3207 section 4); what follows is the handshake.
+pub const START_TLS: &[u8] = b"220 2.0.0 Ready to start TLS\r\n";
 /// To VRFY, in `--policy rfc`: every address is taken, and none is looked up.
 pub const CANNOT_VERIFY: &[u8] = b"252 2.5.0 Any address is accepted, none is verified\r\n";
 /// To HELP, in `--policy rfc`.
@@ -52,6 +54,9 @@ pub enum Fault {
     /// BDAT without a size that can be read: where the next command begins is unknown, so the
     /// session cannot go on in any policy.
     ChunkSize,
+    /// Something behind STARTTLS before the handshake: the peer would have it taken for what came
+    /// encrypted (RFC 3207 section 4.2, CVE-2011-0411), so the session cannot go on in any policy.
+    BehindStarttls,
     /// A command that the state of the session has no place for.
     BadSequence,
 }
@@ -73,6 +78,7 @@ impl Fault {
             Self::ParameterValue => b"501 5.5.4 Syntax error in parameter\r\n",
             Self::Utf8WithoutSmtputf8 => b"553 5.6.7 Address needs SMTPUTF8\r\n",
             Self::ChunkSize => b"501 5.5.4 Chunk size not understood, closing\r\n",
+            Self::BehindStarttls => b"503 5.5.1 Something behind STARTTLS, closing\r\n",
             Self::BadSequence => b"503 5.5.1 Bad sequence of commands\r\n",
         }
     }
@@ -92,6 +98,8 @@ pub enum Refusal {
     NameNotAllowed,
     /// Every recipient was refused, so there is nobody to take a message for.
     NoRecipients,
+    /// As many connections are encrypted as there may be (RFC 3207 section 4).
+    TlsUnavailable,
     /// A message that the server does not want, for a reason that it has the whole reply for.
     Unwanted(&'static [u8]),
     /// A message that the server does not want and does not say so about: it is acknowledged, and
@@ -109,6 +117,7 @@ impl Refusal {
             Self::MessageTooLarge => b"552 5.3.4 Message too large\r\n",
             Self::NameNotAllowed => b"553 5.1.3 Mailbox name not allowed\r\n",
             Self::NoRecipients => b"554 5.5.1 No valid recipients\r\n",
+            Self::TlsUnavailable => b"454 4.7.0 TLS not available now, try again later\r\n",
             Self::Unwanted(reply) => reply,
             Self::Discarded => OK,
         }
@@ -195,17 +204,26 @@ pub fn helo(hostname: &str, output: &mut Output) -> Result<(), Full> {
     })
 }
 
-/// Appends the answer to EHLO: the extensions, and the most bytes of a message (RFC 1870).
+/// Appends the answer to EHLO: the extensions, STARTTLS among them or not, and the most bytes of a
+/// message (RFC 1870).
 ///
 /// # Errors
 /// [`Full`].
-pub fn ehlo(hostname: &str, message_bytes_max: usize, output: &mut Output) -> Result<(), Full> {
+pub fn ehlo(
+    hostname: &str,
+    message_bytes_max: usize,
+    starttls: bool,
+    output: &mut Output,
+) -> Result<(), Full> {
     whole(output, |output| {
         output.push(b"250-")?;
         output.push(hostname.as_bytes())?;
         output.push(b"\r\n250-PIPELINING\r\n250-SIZE ")?;
         decimal(message_bytes_max as u64, output)?;
         output.push(b"\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n")?;
+        if starttls {
+            output.push(b"250-STARTTLS\r\n")?;
+        }
         output.push(b"250 CHUNKING\r\n")
     })
 }
@@ -291,7 +309,7 @@ mod tests {
             Goodbye::TooManyFaults.write(&hostname, output)
         });
         assert!(longest.ends_with(" Too many errors\r\n"));
-        written(|output| ehlo(&hostname, usize::MAX, output));
+        written(|output| ehlo(&hostname, usize::MAX, true, output));
         written(|output| greeting(&hostname, output));
         written(|output| closing(&hostname, output));
         written(|output| chunk_taken(u64::MAX, output));
@@ -300,10 +318,18 @@ mod tests {
     #[test]
     fn ehlo_offers_what_is_kept() {
         assert_eq!(
-            written(|output| ehlo("mx.test", 1_048_576, output)),
+            written(|output| ehlo("mx.test", 1_048_576, false, output)),
             "250-mx.test\r\n250-PIPELINING\r\n250-SIZE 1048576\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n\
              250-ENHANCEDSTATUSCODES\r\n250 CHUNKING\r\n"
         );
+    }
+
+    #[test]
+    fn ehlo_offers_starttls_where_it_is() {
+        let without = written(|output| ehlo("mx.test", 1, false, output));
+        let with = written(|output| ehlo("mx.test", 1, true, output));
+        assert_eq!(with.replace("250-STARTTLS\r\n", ""), without);
+        assert_ne!(with, without);
     }
 
     #[test]
@@ -316,7 +342,7 @@ mod tests {
     #[test]
     fn a_reply_that_does_not_fit_leaves_nothing() {
         let mut output = Output::with_capacity(20);
-        assert_eq!(ehlo("mx.test", 1, &mut output), Err(Full));
+        assert_eq!(ehlo("mx.test", 1, true, &mut output), Err(Full));
         assert_eq!(greeting("mx.test", &mut output), Err(Full));
         assert!(output.is_empty());
     }

@@ -39,6 +39,7 @@ pub(super) const DELETED: u32 = 2;
 
 const EXTENDED: u32 = 1;
 const UTF8: u32 = 2;
+const ENCRYPTED: u32 = 4;
 
 /// How a message came in: what its Received line says after `with` (RFC 5321 section 4.4, RFC
 /// 6531 section 4.3).
@@ -48,6 +49,22 @@ pub struct Protocol {
     pub extended: bool,
     /// The client asked for SMTPUTF8.
     pub utf8: bool,
+    /// It came through TLS (RFC 3848).
+    pub encrypted: bool,
+}
+
+impl Protocol {
+    /// The keyword (RFC 3848, RFC 6531 section 4.3). There is none for TLS without EHLO.
+    #[must_use]
+    pub fn keyword(self) -> &'static str {
+        match (self.utf8, self.extended, self.encrypted) {
+            (true, _, true) => "UTF8SMTPS",
+            (true, _, false) => "UTF8SMTP",
+            (false, true, true) => "ESMTPS",
+            (false, true, false) => "ESMTP",
+            (false, false, _) => "SMTP",
+        }
+    }
 }
 
 /// Who sent a message, and when: what its envelope keeps beside the paths.
@@ -111,7 +128,8 @@ impl Header {
             body_head,
             source: mapped(client.source).octets(),
             protocol: u32::from(client.protocol.extended) * EXTENDED
-                + u32::from(client.protocol.utf8) * UTF8,
+                + u32::from(client.protocol.utf8) * UTF8
+                + u32::from(client.protocol.encrypted) * ENCRYPTED,
             flags: 0,
             reserved: [0; 4],
         };
@@ -134,7 +152,11 @@ impl Header {
     }
 
     pub(super) fn protocol(&self) -> Protocol {
-        Protocol { extended: self.protocol & EXTENDED != 0, utf8: self.protocol & UTF8 != 0 }
+        Protocol {
+            extended: self.protocol & EXTENDED != 0,
+            utf8: self.protocol & UTF8 != 0,
+            encrypted: self.protocol & ENCRYPTED != 0,
+        }
     }
 
     fn checksum_with(&self, envelope: &[u8]) -> u32 {
@@ -238,7 +260,7 @@ mod tests {
     use super::*;
 
     fn client() -> Client<'static> {
-        let protocol = Protocol { extended: true, utf8: false };
+        let protocol = Protocol { extended: true, utf8: false, encrypted: true };
         Client { helo: b"client.example", source: [192, 0, 2, 1].into(), protocol }
     }
 

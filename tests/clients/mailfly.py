@@ -70,19 +70,23 @@ class Daemon:
         self.reader.start()
         self.smtp = []
         self.http = None
+        # One of each, if the flags ask for it.
+        self.smtps = None
+        self.https = None
+        wanted = [name for name in ("smtps", "https") if f"--{name}" in flags]
         try:
             deadline = time.monotonic() + SECONDS_MAX
-            while len(self.smtp) < len(smtp) or self.http is None:
+            while len(self.smtp) < len(smtp) or None in (self.http, *(getattr(self, name) for name in wanted)):
                 line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
                 if line is None:
                     raise RuntimeError("it ended before it listened")
-                found = re.search(r"\b(smtp|http) listening on (\S+):(\d+)", line)
+                found = re.search(r"\b(smtps?|https?) listening on (\S+):(\d+)", line)
                 if found:
                     address = (found[2].strip("[]"), int(found[3]))
                     if found[1] == "smtp":
                         self.smtp.append(address)
                     else:
-                        self.http = address
+                        setattr(self, found[1], address)
         except (queue.Empty, RuntimeError) as cause:
             self.process.kill()
             self.process.wait()

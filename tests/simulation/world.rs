@@ -25,7 +25,7 @@ use mailfly::net::timers::{NEVER, Timers};
 use mailfly::net::{Admission, ListenerId, Protocol};
 use mailfly::output::Output;
 use mailfly::progress::{Progress, Then};
-use mailfly::server::{Conversation, Parts, Service};
+use mailfly::server::{Conversation, Door, Parts, Service};
 use mailfly::store::Store;
 
 use crate::client::{Client, Style};
@@ -208,7 +208,8 @@ impl<'s> World<'s> {
             guard: trusting_all(random.next()),
             gate: Gate::default(),
             responses: responses.clone(),
-            smtp_listeners: 1,
+            doors: vec![Door::Smtp, Door::Http],
+            tls_connections_max: 0,
             smtp_address: "127.0.0.1:25".to_owned(),
         };
         let service = Service::new(settings, parts);
@@ -610,6 +611,7 @@ impl<'s> World<'s> {
             }
             Then::Yield => link.is_unseen = !link.kept.is_empty(),
             Then::Close => link.is_closing = true,
+            Then::Encrypt => panic!("nobody has asked for that"),
         }
         self.hold(link);
         self.check_store();

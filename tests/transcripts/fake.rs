@@ -43,6 +43,11 @@ pub(crate) struct Fake {
     pub(crate) client: Option<(String, bool, bool, bool)>,
     /// How many bytes the last commit was handed directly.
     pub(crate) rest_bytes: usize,
+    /// Whether the last commit was told that its message came through TLS.
+    pub(crate) encrypted: bool,
+    /// Whether there is room for TLS, and how often it was taken.
+    pub(crate) has_tls: bool,
+    pub(crate) begun_tls: usize,
 }
 
 impl World for Fake {
@@ -88,7 +93,8 @@ impl World for Fake {
         }
         self.committed += 1;
         self.rest_bytes = rest.concat().len();
-        let Client { helo, extended, eight_bit, smtputf8 } = *client;
+        let Client { helo, extended, eight_bit, smtputf8, encrypted } = *client;
+        self.encrypted = encrypted;
         self.client = Some((helo.to_owned(), extended, eight_bit, smtputf8));
         self.stored.push(draft.message);
         Ok(format!("id-{}", self.committed))
@@ -96,6 +102,11 @@ impl World for Fake {
 
     fn abandon(&mut self, _: Draft) {
         self.abandoned += 1;
+    }
+
+    fn encrypt(&mut self) -> Result<(), Refusal> {
+        self.begun_tls += usize::from(self.has_tls);
+        if self.has_tls { Ok(()) } else { Err(Refusal::TlsUnavailable) }
     }
 
     fn faulted(&mut self, fault: Fault) {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail like the test")]
 
 mod fake;
+mod starttls;
 mod table;
 
 use std::sync::LazyLock;
@@ -31,6 +32,10 @@ struct Line {
     kept: Vec<u8>,
     replies: Vec<u8>,
     closed: bool,
+    /// Whether STARTTLS is offered.
+    starttls: bool,
+    /// It was answered: the rest is for TLS.
+    encrypting: bool,
 }
 
 impl Line {
@@ -43,6 +48,8 @@ impl Line {
             kept: vec![],
             replies: vec![],
             closed: false,
+            starttls: false,
+            encrypting: false,
         };
         line.session.greeting(&line.settings(), &mut line.output);
         line.flush();
@@ -50,7 +57,7 @@ impl Line {
     }
 
     fn settings(&self) -> Settings<'static> {
-        Settings::new(&SERVER, self.policy, MESSAGE_BYTES_MAX)
+        Settings::new(&SERVER, self.policy, MESSAGE_BYTES_MAX).with_starttls(self.starttls)
     }
 
     fn flush(&mut self) {
@@ -60,7 +67,7 @@ impl Line {
 
     fn send(&mut self, bytes: &[u8]) {
         self.kept.extend_from_slice(bytes);
-        while !self.closed {
+        while !self.closed && !self.encrypting {
             let settings = self.settings();
             let progress =
                 self.session.receive(&settings, &self.kept, &mut self.world, &mut self.output);
@@ -72,6 +79,7 @@ impl Line {
                     return;
                 }
                 Then::Flush | Then::Yield => {}
+                Then::Encrypt => self.encrypting = true,
                 Then::Close => self.closed = true,
             }
         }

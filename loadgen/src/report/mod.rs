@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::flood::Outcome;
 use crate::limits::{OWN_CPU_SHARE_MAX, OWN_WAIT_SHARE_MAX};
 use crate::measure::{Latencies, PHASES};
-use crate::plan::Plan;
+use crate::plan::{Plan, Starttls};
 use crate::process;
 use crate::verify::Verdict;
 
@@ -235,6 +235,9 @@ impl Summary {
         if !measured {
             warnings.push("the run ended within its warm-up: nothing was measured".to_owned());
             return warnings;
+        }
+        if plan.starttls == Starttls::NotOffered {
+            warnings.push("STARTTLS is not offered: everything was sent in the clear".to_owned());
         }
         warnings.extend(self.generator.warnings());
         if self.messages.unstarted > 0 {

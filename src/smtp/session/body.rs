@@ -248,7 +248,7 @@ impl<W: World> Turn<'_, W> {
         rest: &[&[u8]],
         introduction: &Introduction,
     ) {
-        let client = transaction.client(introduction);
+        let client = transaction.client(introduction, self.encrypted);
         match self.world.commit(transaction.draft, rest, &client) {
             Ok(id) => sure(reply::stored(&id, self.output)),
             Err(refusal) => self.refuse(refusal),

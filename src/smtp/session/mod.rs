@@ -9,6 +9,9 @@
 //!                                        '---refused----'             '--end of LAST--> Helo
 //! ```
 //!
+//! STARTTLS leads from Helo to Handshake, and from there, when it is done, to Greeted again: nothing
+//! that was said in the clear counts any more (RFC 3207 section 4.2).
+//!
 //! HELO and EHLO lead back to Helo from wherever commands are read, RSET too once one of them has
 //! come, QUIT to Done. What the server cannot take leads to `Refused`, where the commands that the
 //! client had already sent on are told the same again, until the next MAIL; a message that is
@@ -45,6 +48,8 @@ pub struct Session<D> {
     faults: u8,
     /// Within a line that was too long, whose rest is read and thrown away.
     skips_line: bool,
+    /// What is read and answered goes through TLS, or will from the next byte on.
+    encrypted: bool,
 }
 
 /// Where the conversation stands. Each state owns what it needs, the draft first of all, so that no
@@ -65,6 +70,8 @@ enum State<D> {
     Chunk(body::Chunk<D>),
     /// Between two chunks.
     Bdat(Transaction<D>),
+    /// STARTTLS was answered; nothing is read before the handshake is done.
+    Handshake,
     /// No transaction, but the client may believe in one that was refused and have sent on.
     Refused(Refusal),
     /// The end.
@@ -97,6 +104,9 @@ struct Turn<'t, W> {
     settings: &'t Settings<'t>,
     world: &'t mut W,
     output: &'t mut Output,
+    /// Nothing has come behind the command that is being obeyed.
+    is_last: bool,
+    encrypted: bool,
 }
 
 impl<D> Default for Session<D> {
@@ -109,9 +119,31 @@ impl<D> Session<D> {
     /// A session whose client has seen nothing yet: [`greeting`](Self::greeting) comes first.
     #[must_use]
     pub fn new() -> Self {
-        let introduction =
-            Introduction { helo: [0; HELO_BYTES_KEPT], helo_bytes: 0, extended: false };
-        Self { state: State::Greeted, introduction, faults: 0, skips_line: false }
+        let introduction = Introduction::none();
+        let state = State::Greeted;
+        Self { state, introduction, faults: 0, skips_line: false, encrypted: false }
+    }
+
+    /// The same, where TLS comes before anything else.
+    #[must_use]
+    pub fn within_tls() -> Self {
+        Self { encrypted: true, ..Self::new() }
+    }
+
+    /// The handshake is done. If STARTTLS asked for it, the session begins anew, but for its faults;
+    /// if not, the client waits for its greeting. Says which: whether there is nothing to say.
+    pub fn handshake_done(&mut self) -> bool {
+        let asked = matches!(self.state, State::Handshake);
+        if asked {
+            self.state = State::Greeted;
+        }
+        asked
+    }
+
+    /// Whether what is read and answered goes through TLS, or will from the next byte on.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.encrypted
     }
 
     /// Appends the greeting, for which a fresh output has room.
@@ -120,7 +152,8 @@ impl<D> Session<D> {
     }
 
     /// Reads `input`, answers into `output`, and touches the `world`, until it needs something: the
-    /// rest of a line ([`Then::Continue`]), or room in the output ([`Then::Flush`]).
+    /// rest of a line ([`Then::Continue`]), room in the output ([`Then::Flush`]), or TLS
+    /// ([`Then::Encrypt`], after which [`handshake_done`](Self::handshake_done) comes first).
     ///
     /// `input` begins with what the last call left of its own. Every call that has room for a
     /// reply ([`REPLY_BYTES_MAX`]) gets on, so calls end. However the bytes are cut, the replies and
@@ -132,11 +165,14 @@ impl<D> Session<D> {
         world: &mut W,
         output: &mut Output,
     ) -> Progress {
-        let mut turn = Turn { settings, world, output };
+        let mut turn = Turn { settings, world, output, is_last: false, encrypted: self.encrypted };
         let mut rest = input;
         let then = loop {
             if let State::Done = self.state {
                 break Then::Close;
+            }
+            if let State::Handshake = self.state {
+                break Then::Encrypt;
             }
             if rest.is_empty() {
                 break Then::Continue;
@@ -160,6 +196,7 @@ impl<D> Session<D> {
                 }
                 Line::Whole { text, consumed } => {
                     rest = &rest[consumed..];
+                    turn.is_last = rest.is_empty();
                     self.obey(text, &mut turn);
                 }
             }
@@ -170,7 +207,10 @@ impl<D> Session<D> {
     /// Whether no transaction is under way: nothing is lost by saying goodbye now.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Greeted | State::Helo | State::Refused(_) | State::Done)
+        matches!(
+            self.state,
+            State::Greeted | State::Helo | State::Handshake | State::Refused(_) | State::Done
+        )
     }
 
     /// Whether it is within a message: a body or a chunk is being read.
@@ -225,7 +265,8 @@ impl<D> Session<D> {
                 self.introduction.set(name, true);
                 let (hostname, most) =
                     (turn.settings.hostname(), turn.settings.message_bytes_max());
-                sure(reply::ehlo(hostname, most, turn.output));
+                let starttls = turn.settings.starttls() && !self.encrypted;
+                sure(reply::ehlo(hostname, most, starttls, turn.output));
                 turn.abandon(state);
                 State::Helo
             }
@@ -281,6 +322,26 @@ impl<D> Session<D> {
             (state, Command::Bdat { bytes, .. }) if turn.settings.policy() == Policy::Rfc => {
                 turn.abandon(state);
                 self.chunk(body::Chunk::out_of_order(bytes), turn)
+            }
+            (State::Helo | State::Refused(_), Command::Starttls)
+                if turn.settings.starttls() && !self.encrypted =>
+            {
+                if !turn.is_last {
+                    self.state = State::Helo;
+                    return self.fault(Fault::BehindStarttls, turn);
+                }
+                match turn.world.encrypt() {
+                    Ok(()) => {
+                        turn.say(reply::START_TLS);
+                        self.introduction = Introduction::none();
+                        self.encrypted = true;
+                        State::Handshake
+                    }
+                    Err(refusal) => {
+                        turn.refuse(refusal);
+                        State::Helo
+                    }
+                }
             }
             (state, Command::Rset) => {
                 turn.say(reply::OK);
@@ -376,7 +437,7 @@ impl<D> State<D> {
             }
             Self::Data(data) => data.into_draft(),
             Self::Chunk(chunk) => chunk.into_draft(),
-            Self::Greeted | Self::Helo | Self::Refused(_) | Self::Done => None,
+            Self::Greeted | Self::Helo | Self::Handshake | Self::Refused(_) | Self::Done => None,
         }
     }
 }
@@ -386,17 +447,22 @@ impl<D> Transaction<D> {
         if self.recipients == 0 { State::Mail(self) } else { State::Rcpt(self) }
     }
 
-    fn client<'a>(&self, introduction: &'a Introduction) -> Client<'a> {
+    fn client<'a>(&self, introduction: &'a Introduction, encrypted: bool) -> Client<'a> {
         Client {
             helo: introduction.helo(),
             extended: introduction.extended,
             eight_bit: self.eight_bit,
             smtputf8: self.smtputf8,
+            encrypted,
         }
     }
 }
 
 impl Introduction {
+    fn none() -> Self {
+        Self { helo: [0; HELO_BYTES_KEPT], helo_bytes: 0, extended: false }
+    }
+
     fn set(&mut self, name: &[u8], extended: bool) {
         let kept = name.len().min(HELO_BYTES_KEPT);
         for (to, &byte) in self.helo.iter_mut().zip(name) {

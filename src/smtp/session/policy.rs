@@ -19,7 +19,7 @@ impl<D> Session<D> {
             }
             Policy::Rfc => {
                 turn.say(fault.reply());
-                if fault == Fault::ChunkSize {
+                if matches!(fault, Fault::ChunkSize | Fault::BehindStarttls) {
                     self.closed(turn.world);
                 }
                 self.count_fault(turn);
@@ -33,7 +33,9 @@ impl<D> Session<D> {
         command: &Command<'_>,
         turn: &mut Turn<'_, W>,
     ) {
+        let offers_starttls = turn.settings.starttls() && !self.encrypted;
         match (turn.settings.policy(), command) {
+            (_, Command::Starttls) if offers_starttls => self.fault(Fault::BadSequence, turn),
             (Policy::Rfc, Command::Vrfy) => turn.say(reply::CANNOT_VERIFY),
             (Policy::Rfc, Command::Help) => turn.say(reply::HELP),
             (_, Command::Vrfy | Command::Help | Command::Expn | Command::Starttls) => {

@@ -61,6 +61,15 @@ pub trait World {
     /// Gives a draft back, and everything that was put into it.
     fn abandon(&mut self, draft: Self::Draft);
 
+    /// Whether this connection may be encrypted, which it is from the reply on. Asked at STARTTLS,
+    /// where it is offered.
+    ///
+    /// # Errors
+    /// [`Refusal::TlsUnavailable`]: there is no room for it now.
+    fn encrypt(&mut self) -> Result<(), Refusal> {
+        Err(Refusal::TlsUnavailable)
+    }
+
     /// Takes note of a client's fault, of which there may be as many as there are commands.
     fn faulted(&mut self, fault: Fault) {
         let _ = fault;
@@ -86,6 +95,8 @@ pub struct Client<'a> {
     pub eight_bit: bool,
     /// MAIL had `SMTPUTF8`.
     pub smtputf8: bool,
+    /// The message came through TLS.
+    pub encrypted: bool,
 }
 
 /// How faults are answered: see the `policy` module beside this one.
@@ -106,13 +117,28 @@ pub struct Settings<'a> {
     policy: Policy,
     message_bytes_max: usize,
     faults_max: u8,
+    starttls: bool,
 }
 
 impl<'a> Settings<'a> {
     /// The name of this server, how it answers faults, and the most bytes of a message.
     #[must_use]
     pub fn new(hostname: &'a Hostname, policy: Policy, message_bytes_max: usize) -> Self {
-        Self { hostname: hostname.as_str(), policy, message_bytes_max, faults_max: FAULTS_MAX }
+        let hostname = hostname.as_str();
+        let (faults_max, starttls) = (FAULTS_MAX, false);
+        Self { hostname, policy, message_bytes_max, faults_max, starttls }
+    }
+
+    /// The same, with STARTTLS offered or not.
+    #[must_use]
+    pub fn with_starttls(self, starttls: bool) -> Self {
+        Self { starttls, ..self }
+    }
+
+    /// Whether STARTTLS is offered, to those who have not used it yet.
+    #[must_use]
+    pub fn starttls(&self) -> bool {
+        self.starttls
     }
 
     /// The same, but sessions are closed after so many faults, at least one, where the policy
