@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use mailfly::guard::{Action, Rule, Rules};
 use mailfly::limits::LINE_BYTES_MAX;
 use mailfly::smtp::session::Policy;
 
@@ -58,6 +59,34 @@ struct Line {
     bytes: Vec<u8>,
     /// Said only when all before it has been answered.
     waits: bool,
+}
+
+/// What clients are held to by the server that they talk to.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub(crate) policy: Policy,
+    pub(crate) message_bytes_max: usize,
+    /// What it may refuse or throw away mail for.
+    pub(crate) rules: &'a Rules,
+}
+
+impl Terms<'_> {
+    /// Whether this is what a rule does to a message, one that is on and says so.
+    fn is_judgement(&self, line: &str) -> bool {
+        let is_done = |rule: &Rule, action| {
+            self.rules.of(*rule).is_some_and(|setting| setting.action == action)
+        };
+        match line.strip_prefix("550 5.7.1 Refused: ") {
+            Some(why) => {
+                let mut rules = Rule::ALL.iter().filter(|rule| rule.reason() == why);
+                rules.any(|rule| is_done(rule, Action::Reject))
+            }
+            None => {
+                line == "250 2.0.0 Ok"
+                    && Rule::ALL.iter().any(|rule| is_done(rule, Action::Discard))
+            }
+        }
+    }
 }
 
 /// An ask that has been written.
@@ -306,8 +335,7 @@ impl Client {
         &mut self,
         output: &[u8],
         received_bytes: u64,
-        policy: Policy,
-        message_bytes_max: usize,
+        terms: Terms<'_>,
     ) -> Said {
         let mut said = Said::default();
         let mut lines = output.split_inclusive(|&byte| byte == b'\n').peekable();
@@ -334,8 +362,8 @@ impl Client {
             if self.is_derailed {
                 // Some of it may even be a command.
                 said.faults += usize::from(line.starts_with('5'));
-                self.is_dismissed =
-                    line.starts_with("221") || policy == Policy::Curt && line.starts_with('5');
+                let is_curt = terms.policy == Policy::Curt && !terms.is_judgement(line);
+                self.is_dismissed = line.starts_with("221") || is_curt && line.starts_with('5');
                 continue;
             }
             // A line that is too long is told so before its end.
@@ -343,13 +371,16 @@ impl Client {
             assert!(!is_early, "{ask:?} was answered too early: {line}");
             self.waiting.pop_front();
             self.answered += 1;
-            self.judge(ask, line, policy, message_bytes_max, &mut said);
+            self.judge(ask, line, terms, &mut said);
         }
         said
     }
 
-    fn judge(&mut self, ask: Ask, line: &str, policy: Policy, most: usize, said: &mut Said) {
+    fn judge(&mut self, ask: Ask, line: &str, terms: Terms<'_>, said: &mut Said) {
+        let (policy, most) = (terms.policy, terms.message_bytes_max);
         let code = &line[..3];
+        let is_judgement = terms.is_judgement(line);
+        let is_refused_by_rule = is_judgement && code == "550";
         let full = line.starts_with("452 4.3.1");
         let opened = self.transaction.is_some();
         // Other refusals are told some time after the fact.
@@ -367,7 +398,10 @@ impl Client {
                 if code == "250" {
                     self.transaction = Some(Transaction { mail, recipients: vec![] });
                 }
-                if too_large { code == "552" } else { code == "250" || full }
+                match too_large {
+                    true => code == "552",
+                    false => code == "250" || full || is_refused_by_rule,
+                }
             }
             Ask::Recipient(mail, recipient) => {
                 if let Some(transaction) = &mut self.transaction {
@@ -379,7 +413,7 @@ impl Client {
                 if opened {
                     code == "250" || full || line.starts_with("452 4.5.3")
                 } else {
-                    full || code == "552"
+                    full || code == "552" || is_refused_by_rule
                 }
             }
             Ask::Data(mail) => {
@@ -390,21 +424,17 @@ impl Client {
                         self.transaction = None;
                         code == "554"
                     }
-                    None => full || code == "552",
+                    None => full || code == "552" || is_refused_by_rule,
                 }
             }
-            Ask::Message(_) => self.ended(line, most, said),
-            Ask::Chunk { last: true, .. } => self.ended(line, most, said),
+            Ask::Message(_) => self.ended(line, terms, said),
+            Ask::Chunk { last: true, .. } => self.ended(line, terms, said),
             Ask::Chunk { last: false, .. } => {
-                if code != "250" {
+                let is_taken = line.ends_with("octets received");
+                if !is_taken {
                     self.transaction = None;
                 }
-                match opened {
-                    true => {
-                        line.ends_with("octets received") || full || code == "552" || code == "554"
-                    }
-                    false => full || code == "552" || code == "554",
-                }
+                opened && is_taken || full || code == "552" || code == "554" || is_judgement
             }
             Ask::Fault => {
                 said.faults += 1;
@@ -424,8 +454,10 @@ impl Client {
     }
 
     /// The answer to the end of a message.
-    fn ended(&mut self, line: &str, most: usize, said: &mut Said) -> bool {
-        let refused = line.starts_with("452 4.3.1") || line.starts_with("552");
+    fn ended(&mut self, line: &str, terms: Terms<'_>, said: &mut Said) -> bool {
+        let most = terms.message_bytes_max;
+        let is_judgement = terms.is_judgement(line);
+        let refused = is_judgement || line.starts_with("452 4.3.1") || line.starts_with("552");
         let Some(transaction) = self.transaction.take() else {
             return refused || line.starts_with("554");
         };
@@ -443,7 +475,7 @@ impl Client {
         match mail.body.len() > most {
             // It may have found no room even before it was too long.
             true => refused,
-            false => line.starts_with("452 4.3.1") || line.starts_with("554"),
+            false => is_judgement || line.starts_with("452 4.3.1") || line.starts_with("554"),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The guard beside the server, as a library: it is told what happens to each session, refuses at
-//! the door, and is held to what it promises. Once the server asks it itself, what is told here
-//! is for the server to tell, and the laws stay.
+//! A second guard, beside the server, as a library: it is told what happens to each session, refuses
+//! at the door, and is held to what it promises. The server's own is within the service, where its
+//! verdicts are only seen in what clients are told.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

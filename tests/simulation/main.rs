@@ -14,8 +14,11 @@
 //!        ├─ reader    scripts of HTTP
 //!        ├─ wire      what is under way
 //!        ├─ model     what was acknowledged, beside the store
-//!        └─ guarded   the guard, and what it promised
+//!        └─ guarded   a guard beside the server's own, and what it promised
 //! ```
+//!
+//! In half of the histories the server's own guard trusts everybody, and no mail may be refused or be
+//! lost to it; in the others it trusts nobody, and its rules are tight.
 //!
 //! Not here: sockets, epoll, the reactor's own buffers (`tests/loopback.rs`, `tests/echo.rs`), and
 //! kernels that fail (`tests/faults.rs`).
@@ -125,6 +128,13 @@ fn tell(reports: &[Report], seconds: f64) {
         ("deleted", sum(|report| report.tally.deleted)),
         ("refused: drafts full", sum(|report| report.tally.drafts_full)),
         ("refused at the door", sum(|report| report.refused_at_the_door)),
+        ("turned away by a rule", sum(|report| report.turned_away)),
+        ("refused by a rule", sum(|report| report.metrics.refused_unwanted)),
+        ("discarded", sum(|report| report.metrics.messages_discarded)),
+        ("held back", sum(|report| report.holds)),
+        ("spoke too early", sum(|report| report.metrics.early_talkers)),
+        ("made way", sum(|report| report.metrics.smtp_made_way)),
+        ("timed out", sum(|report| report.metrics.smtp_timeouts)),
         ("visits put off", sum(|report| report.put_off)),
     ];
     let mut text = format!(

@@ -15,12 +15,13 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use mailfly::clock::Now;
 use mailfly::config::{Keys, Machine, PolicyKey, Settings, Size, TimeToLive};
-use mailfly::guard::{Guard, Networks, Offence, Peer, Words};
+use mailfly::guard::{Action as Sanction, Guard, Networks, Offence, Peer, Rule, Rules, Words};
 use mailfly::http::{Gate, Responses};
 use mailfly::limits::{
     HTTP_HEAD_BYTES_MAX, LINE_BYTES_MAX, OUTPUT_BYTES, PROTOCOL_TICK_MS, READ_BUFFER_BYTES,
-    REPLY_BYTES_MAX, SMTP_IDLE_MS, TIMER_TICK_MS, TIMERS_PER_TURN,
+    REPLY_BYTES_MAX, SMTP_IDLE_MS, TARPIT_MS_MAX, TIMER_TICK_MS, TIMERS_PER_TURN,
 };
+use mailfly::metrics::Metrics;
 use mailfly::net::timers::{NEVER, Timers};
 use mailfly::net::{Admission, ListenerId, Protocol};
 use mailfly::output::Output;
@@ -28,7 +29,7 @@ use mailfly::progress::{Progress, Then};
 use mailfly::server::{Conversation, Door, Parts, Service};
 use mailfly::store::Store;
 
-use crate::client::{Client, Style};
+use crate::client::{Client, Style, Terms};
 use crate::guarded::Guarded;
 use crate::mail::Sizes;
 use crate::model::{Commit, Deeds, Model, Tally};
@@ -105,19 +106,22 @@ pub(crate) struct World<'s> {
     links: Vec<Option<Link>>,
     /// Whose visits the service has put off, the first to be served in the next turn.
     postponed: Vec<usize>,
-    /// How hard pressed the service was at the last look, and when that rose last.
+    /// How hard pressed the service was at the last look.
     pressure: u64,
-    pressed_ms: u64,
+    /// When all deadlines were asked for again after that had risen, or will be.
+    rearmed_ms: u64,
     clients_left: usize,
-    /// How many replies were held back, and how many sessions have made way.
+    turned_away: u64,
+    /// How often something was held back.
     holds: u64,
-    made_way: u64,
     /// Visits that were put off.
     put_off: u64,
     styles: [(usize, Style); 8],
     sizes: Sizes,
     model: Model,
     deeds: Deeds,
+    /// Those of the service's own guard.
+    rules: Rules,
     guarded: Option<Guarded>,
     is_draining: bool,
     steps: u64,
@@ -132,6 +136,10 @@ pub(crate) struct Report {
     pub(crate) tally: Tally,
     pub(crate) refused_at_the_door: u64,
     pub(crate) put_off: u64,
+    /// By the service's own guard.
+    pub(crate) turned_away: u64,
+    pub(crate) holds: u64,
+    pub(crate) metrics: Metrics,
     /// For telling whether two runs were the same.
     pub(crate) fingerprint: u64,
 }
@@ -180,12 +188,39 @@ pub(crate) fn settings(seed: u64) -> Settings {
     }
 }
 
-/// A guard to whom nobody is a stranger.
-fn trusting_all(seed: u64) -> Guard {
+/// What the service's own guard looks at: in half of the seeds nothing, since everybody is trusted, so
+/// that no mail is lost to it; in the others nobody is, and a few rules are tight enough to be met.
+fn rules(random: &mut Random) -> Rules {
+    let mut rules = Rules::off();
+    if random.percent(50) {
+        return rules;
+    }
+    for rule in Rule::ALL {
+        let Some(mut setting) = Rules::default().of(rule).filter(|_| random.percent(50)) else {
+            continue;
+        };
+        setting.action = random.pick(&[Sanction::Tarpit, Sanction::Discard, Sanction::Reject]);
+        setting.count_max = match rule {
+            Rule::Offences => random.between(5, 40),
+            _ => random.between(1, 12),
+        } as u32;
+        rules.set(rule, Some(setting)).expect("a setting");
+    }
+    rules
+}
+
+/// A guard of these rules; with none of them on, nobody is a stranger to it.
+fn guard(random: &mut Random, rules: Rules) -> Guard {
     let all = ["0.0.0.0/0", "::/0"].map(|network| network.parse().expect("a network"));
-    let (rules, all) = (mailfly::guard::Rules::default(), Networks::new(&all).expect("a few"));
-    let sizes = mailfly::guard::Sizes::of_sets([1, 1, 1]);
-    Guard::with_sizes(sizes, rules, all, Words::default(), u128::from(seed))
+    let trusted = if rules == Rules::off() { &all[..] } else { &[] };
+    let sizes = random.pick(&[[1, 1, 1], [2, 4, 2], [8, 8, 8]]);
+    Guard::with_sizes(
+        mailfly::guard::Sizes::of_sets(sizes),
+        rules,
+        Networks::new(trusted).expect("a few"),
+        Words::parse("subject").expect("a word"),
+        u128::from(random.next()),
+    )
 }
 
 impl<'s> World<'s> {
@@ -203,9 +238,10 @@ impl<'s> World<'s> {
         let store = store.expect("memory");
         let model = Model::new(settings, &store);
         let deeds = Deeds::none(&store);
+        let rules = rules(&mut random);
         let parts = Parts {
             store,
-            guard: trusting_all(random.next()),
+            guard: guard(&mut random, rules),
             gate: Gate::default(),
             responses: responses.clone(),
             doors: vec![Door::Smtp, Door::Http],
@@ -244,15 +280,16 @@ impl<'s> World<'s> {
             links: (0..connections).map(|_| None).collect(),
             postponed: vec![],
             pressure: 0,
-            pressed_ms: 0,
+            rearmed_ms: 0,
             clients_left: random.between(1, 60),
+            turned_away: 0,
             holds: 0,
-            made_way: 0,
             put_off: 0,
             styles,
             sizes,
             model,
             deeds,
+            rules,
             guarded,
             is_draining: false,
             steps: 0,
@@ -295,6 +332,9 @@ impl<'s> World<'s> {
             tally: self.model.tally,
             refused_at_the_door: guarded.map_or(0, |guarded| guarded.refused),
             put_off: self.put_off,
+            turned_away: self.turned_away,
+            holds: self.holds,
+            metrics: self.service.metrics(),
             fingerprint,
         }
     }
@@ -426,6 +466,7 @@ impl<'s> World<'s> {
         let window_bytes = self.random.pick(&[20, 300, 5_000, 1 << 20]);
         let mut wire = Wire::new(window_bytes);
         let Admission::Accept(conversation) = admission else {
+            self.turned_away(listener);
             wire.send(self.output.as_slice());
             self.output.clear();
             if let (Some(guarded), Some(peer)) = (&mut self.guarded, peer) {
@@ -465,6 +506,24 @@ impl<'s> World<'s> {
         self.service.turn_ends(1, 1);
     }
 
+    /// Somebody was refused, and told why: there are too many, or a rule that is on.
+    fn turned_away(&mut self, listener: ListenerId) {
+        if listener == HTTP {
+            return;
+        }
+        let line = str::from_utf8(self.output.as_slice()).expect("replies are text").trim_end();
+        let mut rules = Rule::ALL.iter().filter(|rule| line.ends_with(rule.reason()));
+        let rejects = |rule: &Rule| {
+            self.rules.of(*rule).is_some_and(|setting| setting.action == Sanction::Reject)
+        };
+        let is_judgement = line.starts_with("554 5.7.1 ") || line.starts_with("421 4.7.0 ");
+        assert!(
+            line.starts_with("421 4.3.2 ") || is_judgement && rules.any(rejects),
+            "turned away with {line:?}"
+        );
+        self.turned_away += u64::from(is_judgement);
+    }
+
     /// Of those who may be asked to, the one goes that has been silent longest.
     fn make_way(&mut self) {
         let may = |link: &Link| {
@@ -476,7 +535,6 @@ impl<'s> World<'s> {
         });
         let Some((_, at)) = silent.min() else { return };
         let Some(mut link) = self.links[at].take() else { return };
-        self.made_way += 1;
         self.service.makes_way(&mut link.conversation, self.now, &mut self.output);
         self.said(&mut link);
         link.is_closing = true;
@@ -624,6 +682,9 @@ impl<'s> World<'s> {
         if until_ms <= self.now.monotonic_ms || link.unsent.is_empty() || self.random.percent(3) {
             return;
         }
+        let most_ms = self.now.monotonic_ms + TARPIT_MS_MAX;
+        assert!(until_ms <= most_ms, "nobody is kept waiting for long");
+        assert_ne!(self.rules, Rules::off(), "who is trusted is not kept waiting");
         self.holds += 1;
         link.is_held = true;
         // It is shown again what was left, as one who has kept the server waiting.
@@ -638,9 +699,12 @@ impl<'s> World<'s> {
         }
         let mut told = Told::default();
         if let Who::Client(client) = &mut link.who {
-            let policy = self.settings.policy;
-            let most = self.settings.message_bytes_max;
-            let said = client.answered(self.output.as_slice(), link.received_bytes, policy, most);
+            let terms = Terms {
+                policy: self.settings.policy,
+                message_bytes_max: self.settings.message_bytes_max,
+                rules: &self.rules,
+            };
+            let said = client.answered(self.output.as_slice(), link.received_bytes, terms);
             self.deeds.replies += said.replies;
             self.deeds.drafts_full += said.drafts_full;
             told.faults = said.faults;
@@ -740,8 +804,9 @@ impl<'s> World<'s> {
         if self.tick_at_ms <= now_ms {
             self.tick_at_ms = now_ms + PROTOCOL_TICK_MS;
             self.service.tick(self.now);
-            self.note_pressure();
+            self.pressure = self.service.metrics().pressure;
             if self.service.deadlines_came_nearer() {
+                self.rearmed_ms = now_ms;
                 self.rearm();
             }
         }
@@ -751,14 +816,15 @@ impl<'s> World<'s> {
             self.expire(key as usize);
         }
         if moves > 0 {
-            for link in self.links.iter().flatten() {
-                // A tick for the wheel's grain, and one before anybody is asked again. That pressure
-                // has risen is known only with the protocol's next tick.
-                let latest_ms = link
-                    .deadline_ms(&self.service)
-                    .max(self.pressed_ms.saturating_add(PROTOCOL_TICK_MS))
-                    + 2 * TIMER_TICK_MS;
-                assert!(latest_ms > now_ms, "nobody sleeps past a deadline");
+            for (at, link) in self.links.iter().enumerate() {
+                let Some(link) = link else { continue };
+                // A tick for the wheel's grain, and one before anybody is asked again.
+                let slack_ms = 2 * TIMER_TICK_MS;
+                let armed_ms = self.timers.deadline_ms(at as u32);
+                assert!(armed_ms + slack_ms > now_ms, "who is due is asked");
+                let latest_ms = link.deadline_ms(&self.service).max(now_ms) + slack_ms;
+                let is_armed = armed_ms <= latest_ms || self.rearmed_ms > now_ms;
+                assert!(is_armed, "nobody sleeps past a deadline");
             }
         }
     }
@@ -766,7 +832,7 @@ impl<'s> World<'s> {
     fn note_pressure(&mut self) {
         let before = std::mem::replace(&mut self.pressure, self.service.metrics().pressure);
         if self.pressure > before {
-            self.pressed_ms = self.now.monotonic_ms;
+            self.rearmed_ms = self.tick_at_ms;
         }
     }
 
@@ -789,8 +855,8 @@ impl<'s> World<'s> {
         if has_passed && link.is_held {
             link.is_held = false;
             let spoke = link.wire.has_spoken();
-            is_open =
-                self.service.hold_ended(&mut link.conversation, spoke, self.now) != Then::Close;
+            let then = self.service.hold_ended(&mut link.conversation, spoke, self.now);
+            is_open = then != Then::Close && self.send(&mut link);
         } else if has_passed {
             is_open = false;
             if !link.is_owed(&self.service) {
@@ -829,8 +895,11 @@ impl<'s> World<'s> {
             if is_quiet {
                 break;
             }
-            let is_held = self.links.iter().flatten().any(|link| link.is_held);
-            self.pass(if is_held { 10 * TIMER_TICK_MS } else { 1 });
+            // Whoever is kept waiting is waited for.
+            let held = self.links.iter().flatten().filter(|link| link.is_held);
+            let until_ms = held.map(|link| link.deadline_ms(&self.service)).min();
+            let now_ms = self.now.monotonic_ms;
+            self.pass(until_ms.map_or(1, |until_ms| until_ms.saturating_sub(now_ms).max(1)));
         }
         for link in self.links.iter().flatten() {
             assert!(!link.has_work(), "it comes to rest");
