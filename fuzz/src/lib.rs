@@ -2,8 +2,6 @@
 //! something is wrong. The fuzzer (`targets/`) looks for inputs that break one; `tests/kept_inputs.rs`
 //! includes this file as a module and shows all of them what was kept in `corpus/`, and mixtures of
 //! it. Not here: conversations with known answers (`tests/transcripts`).
-//!
-//! Missing: the header of the PROXY protocol, which the daemon does not speak yet.
 
 #![allow(unreachable_pub, reason = "it is a library for the fuzzer, and a module for the tests")]
 #![allow(
@@ -19,6 +17,7 @@ pub mod command_line;
 pub mod configuration;
 pub mod http;
 pub mod mime_view;
+pub mod proxy_header;
 pub mod session;
 
 /// A subject.
@@ -30,12 +29,13 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "address", holds: address::holds },
     Target { name: "body_scanner", holds: body_scanner::holds },
     Target { name: "command_line", holds: command_line::holds },
     Target { name: "configuration", holds: configuration::holds },
     Target { name: "http", holds: http::holds },
     Target { name: "mime_view", holds: mime_view::holds },
+    Target { name: "proxy_header", holds: proxy_header::holds },
     Target { name: "session", holds: session::holds },
 ];
