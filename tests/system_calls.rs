@@ -14,11 +14,11 @@
 mod support;
 
 use std::io::Read;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 
-use support::{Client, Daemon, PROGRAM, message, skipped};
+use support::strace::{self, Call};
+use support::{Client, Daemon, PROGRAM, message};
 
 const READS: &[&str] = &["read", "readv", "recvfrom", "recvmsg"];
 const WRITES: &[&str] = &["write", "writev", "sendto", "sendmsg"];
@@ -198,16 +198,7 @@ struct Traced {
 impl Traced {
     /// Starts it; none if it cannot be traced and that is all right.
     fn start() -> Option<Self> {
-        let strace = match strace() {
-            Ok(strace) => strace,
-            Err(why) if std::env::var_os("MAILFLY_WITHOUT_STRACE").is_some() => {
-                skipped("system calls", &why);
-                return None;
-            }
-            Err(why) => panic!(
-                "{why}; scripts/set-up installs strace, and MAILFLY_WITHOUT_STRACE=1 leaves this out"
-            ),
-        };
+        let strace = strace::usable("system calls")?;
         // -D: the program stays our child, and strace its tracer ends when it does. The trace goes to
         // the program's standard error, whose end is therefore the end of the trace.
         let mut command = Command::new(strace);
@@ -232,46 +223,6 @@ impl Traced {
         marker.expect("250");
         drop(self.daemon);
         Calls::between_markers(&self.trace.join().unwrap())
-    }
-}
-
-/// Where strace is, if it can be used.
-fn strace() -> Result<PathBuf, String> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join("strace"));
-    let strace = found.into_iter().find(|file| file.is_file()).ok_or("strace is missing")?;
-    let tried = Command::new(&strace).args(["-D", "-q", "-o", "/dev/null", "true"]).output();
-    let tried = tried.map_err(|error| format!("strace does not start: {error}"))?;
-    match tried.status.success() {
-        true => Ok(strace),
-        false => {
-            let said = String::from_utf8_lossy(&tried.stderr);
-            Err(format!("strace may not trace here: {}", said.trim()))
-        }
-    }
-}
-
-/// One system call, as strace writes it: `name(arguments) = result …`.
-#[derive(Debug)]
-struct Call {
-    name: String,
-    arguments: String,
-    result: i64,
-}
-
-impl Call {
-    fn parse(line: &str) -> Option<Self> {
-        let (name, rest) = line.split_once('(')?;
-        let (arguments, result) = rest.rsplit_once(") = ").or_else(|| rest.rsplit_once(" = "))?;
-        let result = result.split(' ').next()?.parse().ok()?;
-        Some(Self { name: name.to_owned(), arguments: arguments.trim().to_owned(), result })
-    }
-
-    /// Whether a read returned as many bytes as it had room for: as long as its third argument.
-    fn filled_its_buffer(&self) -> bool {
-        let after_bytes = self.arguments.rsplit_once('"').map_or("", |(_, rest)| rest);
-        let room = after_bytes.split([',', ')']).find_map(|word| word.trim().parse::<i64>().ok());
-        room.is_none_or(|room| self.result >= room)
     }
 }
 

@@ -35,6 +35,14 @@ impl Sizes {
         }
     }
 
+    /// So many sets for sources, subjects and bodies, each a power of two: for tests, which fill
+    /// small tables.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of_sets([sources, subjects, bodies]: [usize; 3]) -> Self {
+        Self { sources, subjects, bodies }
+    }
+
     /// What the tables take, by name, in bytes. The words have their own
     /// [`memory_bytes`](super::Words::memory_bytes).
     #[must_use]

@@ -6,6 +6,7 @@ mod certificate;
 mod confinement;
 mod guest;
 mod mail;
+mod parts;
 mod patience;
 mod plan;
 mod service;
@@ -24,17 +25,12 @@ use std::path::PathBuf;
 
 use crate::clock::Clock;
 use crate::config::{Impossible, SecretFile, Settings};
-use crate::guard::pressure::Pressure;
 use crate::guard::{self, Guard, Words};
 use crate::http::secret::SecretsError;
-use crate::http::{Gate, Responses, Scratch, Secrets};
-use crate::limits::{
-    HEAP_TOP_PAD_BYTES, HTTP_CONNECTIONS_RESERVED, HTTP_SECRETS_FILE_BYTES_MAX, STACK_TOUCHED_BYTES,
-};
+use crate::http::{Gate, Responses, Secrets};
+use crate::limits::{HEAP_TOP_PAD_BYTES, HTTP_SECRETS_FILE_BYTES_MAX, STACK_TOUCHED_BYTES};
 use crate::metrics::Metrics;
 use crate::net::{Bound, Reactor, Sizes};
-use crate::phases::Phases;
-use crate::smtp::session;
 use crate::store::Store;
 use crate::sys::memory;
 use crate::sys::notify::Supervisor;
@@ -42,6 +38,7 @@ use crate::sys::notify::Supervisor;
 pub use certificate::CertificateError;
 pub use confinement::{Confinement, ConfinementError};
 pub use guest::Guest;
+pub use parts::Parts;
 pub use patience::Patience;
 pub use plan::{Place, Plan, Term};
 pub use service::{Conversation, Door, Service};
@@ -129,10 +126,9 @@ impl<'s> Server<'s> {
         memory::settle_heap(Plan::of(settings).heap_bytes(), HEAP_TOP_PAD_BYTES)
             .map_err(|error| StartError::System("the heap's memory", io::Error::other(error)))?;
         let seed = random_seed().map_err(|error| StartError::System("random bytes", error))?;
-        let connections_max = u64::from(settings.connections_max);
         let sizes = sizes(settings);
         let tls_connections = sizes.tls_connections;
-        let service = Service {
+        let parts = Parts {
             store: Store::new(capacity, seed).map_err(StartError::Memory)?,
             guard: Guard::with_sizes(
                 guard::Sizes::for_memory(settings.memory_bytes),
@@ -143,32 +139,15 @@ impl<'s> Server<'s> {
                 // Of its own: who finds out one hash's key has not found the other's.
                 random_seed().map_err(|error| StartError::System("random bytes", error))?,
             ),
-            metrics: Metrics::default(),
-            phases: Phases::new().map_err(|error| {
-                StartError::System("the histograms", io::Error::other(error.to_string()))
-            })?,
-            naming: settings.naming,
-            session: session::Settings::new(
-                &settings.hostname,
-                settings.policy,
-                settings.message_bytes_max,
-            )
-            .with_starttls(tls_connections > 0),
-            mailboxes_max: settings.mailboxes_max,
-            doors: doors.iter().map(|(door, _)| *door).collect(),
-            proxies: settings.proxies.clone(),
-            tls_connections_max: tls_connections.into(),
-            smtp_connections_max: connections_max
-                - HTTP_CONNECTIONS_RESERVED.min(connections_max / 8),
-            smtp_address: smtp_address.map(|(_, address)| address.to_string()).unwrap_or_default(),
             gate,
-            scratch: Scratch::new(settings.message_bytes_max),
             responses: Responses::new(settings.message_bytes_max),
-            http_answers_left: 0,
-            pressure: Pressure::Calm,
-            deadlines_came_nearer: false,
-            draining: false,
+            doors: doors.iter().map(|(door, _)| *door).collect(),
+            tls_connections_max: tls_connections.into(),
+            smtp_address: smtp_address.map(|(_, address)| address.to_string()).unwrap_or_default(),
         };
+        let service = Service::new(settings, parts).map_err(|error| {
+            StartError::System("the histograms", io::Error::other(error.to_string()))
+        })?;
         let mut reactor = Reactor::new(Clock::start(), sizes)
             .map_err(|error| StartError::System("the reactor's memory", error))?;
         if tls_connections > 0 {
@@ -205,13 +184,13 @@ impl<'s> Server<'s> {
     /// What the server has counted so far.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        self.service.metrics
+        self.service.metrics()
     }
 
     /// The mail.
     #[must_use]
     pub fn store(&self) -> &Store {
-        &self.service.store
+        self.service.store()
     }
 
     /// Serves for one turn of the reactor.
@@ -248,7 +227,7 @@ impl<'s> Server<'s> {
             }
             if come.stop {
                 self.supervisor.stopping();
-                self.service.draining = true;
+                self.service.drain();
                 self.reactor.drain(&mut self.service);
             }
         }

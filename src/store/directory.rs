@@ -17,6 +17,7 @@ use bytemuck::{Pod, Zeroable};
 use siphasher::sip::SipHasher13;
 
 use super::MessageId;
+use super::invariants::holds;
 use super::name::MailboxName;
 use super::pool::Chain;
 use crate::limits::NAME_BYTES_MAX;
@@ -265,36 +266,42 @@ impl Directory {
         }
     }
 
-    /// Walks everything that is linked, and says what is wrong with it.
-    #[cfg(test)]
-    pub(super) fn check_invariants(&self, slots: &[Slot]) {
+    /// Walks everything that is linked, and says what is wrong with it: for tests.
+    pub(super) fn check_invariants(&self, slots: &[Slot]) -> Result<(), &'static str> {
         let mut hashed = 0;
         for &head in &self.buckets {
             let mut index = head;
             while index != NONE {
                 hashed += 1;
-                assert!(index < self.used && hashed <= self.used, "a bucket's chain is sound");
+                holds(index < self.used && hashed <= self.used, "a bucket's chain is sound")?;
                 index = slots[index as usize].hash_next;
             }
         }
-        assert_eq!(hashed, self.used, "every used slot is found by its name");
+        holds(hashed == self.used, "every used slot is found by its name")?;
         let mut ordered = 0;
         for (order, has_mail) in [(&self.stocked, true), (&self.empty, false)] {
             let mut index = order.newest;
             let mut newer = NONE;
             while index != NONE {
                 ordered += 1;
-                assert!(ordered <= self.used, "an order has no loop");
+                holds(ordered <= self.used, "an order has no loop")?;
                 let slot = &slots[index as usize];
-                assert_eq!(slot.newer, newer);
-                assert_eq!(slot.messages > 0, has_mail, "stocked mailboxes have mail");
-                assert_eq!(slot.log.is_empty(), !has_mail, "empty mailboxes own no arena");
+                holds(slot.newer == newer, "an order is the same both ways")?;
+                holds((slot.messages > 0) == has_mail, "stocked mailboxes have mail")?;
+                holds(slot.log.is_empty() != has_mail, "empty mailboxes own no arena")?;
                 newer = index;
                 index = slot.older;
             }
-            assert_eq!(order.oldest, newer);
+            holds(order.oldest == newer, "an order ends at its oldest")?;
         }
-        assert_eq!(ordered, self.used, "every used slot is in one order");
+        holds(ordered == self.used, "every used slot is in one order")
+    }
+
+    /// The mailboxes that have mail, from the one that has gone longest without more to the newest.
+    pub(super) fn stocked_oldest_first(&self, slots: &[Slot]) -> impl Iterator<Item = u32> {
+        let following = |&index: &u32| slots.get(index as usize).map(|slot| slot.newer);
+        std::iter::successors(Some(self.stocked.oldest), following)
+            .take_while(|index| *index != NONE)
     }
 }
 

@@ -58,6 +58,11 @@ impl Chain {
         self.arenas == 0
     }
 
+    /// The arena that its last byte is in.
+    pub(super) fn tail(&self) -> u32 {
+        self.tail
+    }
+
     /// The arena that its first byte is in: a name for the whole chain while it lives.
     #[must_use]
     pub fn head(&self) -> u32 {
@@ -295,6 +300,22 @@ impl<const ARENA_BYTES: usize> Pool<ARENA_BYTES> {
             left -= range.len();
         }
         at
+    }
+
+    /// The arenas of a chain from its first on, as many as it says it owns: for tests, since nothing
+    /// on the mail path walks a chain to count it.
+    pub(super) fn arenas_of(&self, chain: &Chain) -> impl Iterator<Item = u32> {
+        self.linked(chain.head, chain.arenas)
+    }
+
+    /// The free arenas, as many as are counted: for tests.
+    pub(super) fn free_list(&self) -> impl Iterator<Item = u32> {
+        self.linked(self.free_head, self.free)
+    }
+
+    fn linked(&self, head: u32, arenas: u32) -> impl Iterator<Item = u32> {
+        let following = |&arena: &u32| (arena < self.arenas).then(|| self.link(arena));
+        std::iter::successors(Some(head), following).take(arenas as usize)
     }
 
     /// Where in the mapping the next bytes of a run lie, at most `most` of them and all in one

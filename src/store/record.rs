@@ -139,7 +139,6 @@ impl Header {
 
     /// Whether this is the header that was written with this envelope. In a pool that only this
     /// process has written it always is; a pool read again after a kill will have to be asked.
-    #[cfg(test)]
     pub(super) fn is_whole(&self, envelope: &[u8]) -> bool {
         self.magic == MAGIC && self.checksum == self.checksum_with(envelope)
     }
