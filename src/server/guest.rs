@@ -58,6 +58,9 @@ impl Guest {
 
     /// So many bytes of it were used, after which it is within a message or not.
     pub(super) fn got_on(&mut self, within_message: bool, bytes: usize, now_ms: u64) {
+        // Nobody is heard while anything is held back, so the banner has left: at once, if there
+        // was no room to hold it back.
+        self.awaits_banner = false;
         match (within_message, bytes) {
             (true, bytes) => {
                 self.patience.enter(Stage::Message, now_ms);

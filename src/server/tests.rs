@@ -319,3 +319,20 @@ fn who_is_refused_is_not_counted_and_who_is_counted_is_counted_out() {
         assert!(talk.connect(SMTP, "192.0.2.1").is_some());
     }
 }
+
+/// Without room to hold the banner back it leaves at once, and then nobody can speak before it.
+#[test]
+fn who_waited_for_a_banner_that_was_not_held_did_not_speak_early() {
+    let settings = settings(100, &[]);
+    let mut talk = Talk::new(&settings);
+    for (hears_first, offences) in [(true, 0), (false, 10)] {
+        let mut client = talk.connect(SMTP, "192.0.2.1").unwrap();
+        assert!(talk.server.service.held_until_ms(&client) > talk.now.monotonic_ms);
+        if hears_first {
+            talk.say(&mut client, "EHLO a\r\n");
+        }
+        let then = talk.server.service.hold_ended(&mut client, true, talk.now);
+        assert_eq!((then, talk.offences()), (Then::Continue, offences));
+        talk.server.service.disconnected(client, talk.now);
+    }
+}
