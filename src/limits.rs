@@ -79,6 +79,12 @@ pub const HTTP_CONNECTIONS_RESERVED: u64 = 64;
 /// dozen messages or more, so with one, all mail that arrived meanwhile waits for one answer; what
 /// a turn costs besides is less than a fiftieth of it.
 pub const HTTP_ANSWERS_PER_TURN: u32 = 1;
+/// A turn that served more clients who bring mail than this is followed by one without an answer:
+/// mail that piled up during the last answer goes first.
+pub const HTTP_CALM_MAIL_VISITS: u32 = 2;
+/// But readers are never left out of more turns than this in a row: under a flood of mail they still
+/// get some hundred answers a second.
+pub const HTTP_TURNS_LEFT_OUT_MAX: u32 = 8;
 /// How long an HTTP connection may be silent between two requests, in milliseconds.
 pub const HTTP_IDLE_MS: u64 = 60 * 1000;
 /// How long a request may take from its first byte to its last, head and body, in milliseconds.

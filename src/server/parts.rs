@@ -64,6 +64,8 @@ impl<'s> Service<'s> {
             scratch: Scratch::new(settings.message_bytes_max),
             responses,
             http_answers_left: 0,
+            http_turns_left_out: 0,
+            mail_visits: 0,
             pressure: Pressure::Calm,
             deadlines_came_nearer: false,
             draining: false,

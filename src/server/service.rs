@@ -1,6 +1,7 @@
 //! What the server's connections mean: some speak SMTP and some HTTP, over the same store. Not
 //! here: what either says (`smtp`, `http`), or when connections are served (`net`).
 
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 
 use super::guest::Guest;
@@ -12,8 +13,9 @@ use crate::guard::pressure::Pressure;
 use crate::guard::{Guard, Load, Networks, Offence, Rule, Verdict, tarpit};
 use crate::http::{Desk, Exchange, Gate, Responses, Scratch};
 use crate::limits::{
-    BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CONNECTIONS_MAX, MAKE_WAY_SILENT_MS,
-    PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS, PROXY_HEADER_MS, SWEEP_MS,
+    BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CALM_MAIL_VISITS, HTTP_CONNECTIONS_MAX,
+    HTTP_TURNS_LEFT_OUT_MAX, MAKE_WAY_SILENT_MS, PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS,
+    PROXY_HEADER_MS, SWEEP_MS,
 };
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
@@ -51,6 +53,10 @@ pub struct Service<'s> {
     pub(super) responses: Responses,
     /// How many readers may still be answered in this turn.
     pub(super) http_answers_left: u32,
+    /// How many turns in a row readers were left out of.
+    pub(super) http_turns_left_out: u32,
+    /// How often clients who bring mail were heard in this turn.
+    pub(super) mail_visits: u32,
     pub(super) pressure: Pressure,
     /// Pressure has risen since the reactor last asked.
     pub(super) deadlines_came_nearer: bool,
@@ -153,6 +159,7 @@ impl Protocol for Service<'_> {
     ) -> Progress {
         match connection {
             Conversation::Smtp { session, guest } => {
+                self.mail_visits += 1;
                 let faults_max = self.pressure_on(guest).faults_max(FAULTS_MAX);
                 let settings = self.session.with_faults_max(faults_max);
                 let draining = self.draining;
@@ -317,7 +324,13 @@ impl Protocol for Service<'_> {
     }
 
     fn turn_begins(&mut self) {
-        self.http_answers_left = HTTP_ANSWERS_PER_TURN;
+        let is_calm = mem::take(&mut self.mail_visits) <= HTTP_CALM_MAIL_VISITS;
+        if is_calm || self.http_turns_left_out == HTTP_TURNS_LEFT_OUT_MAX {
+            (self.http_answers_left, self.http_turns_left_out) = (HTTP_ANSWERS_PER_TURN, 0);
+        } else {
+            self.http_answers_left = 0;
+            self.http_turns_left_out += 1;
+        }
     }
 
     fn has_time(&self, connection: &Conversation) -> bool {

@@ -8,8 +8,9 @@ use crate::clock::Now;
 use crate::config::{Keys, Machine, Settings, Size};
 use crate::guard::Rule;
 use crate::limits::{
-    HTTP_IDLE_MS, HTTP_REQUEST_MS, MESSAGE_GRACE_MS, PRESSURE_DEADLINE_MS_MIN,
-    SMTP_FIRST_COMMAND_MS, SMTP_IDLE_MS, SMTP_SESSION_MS,
+    HTTP_CALM_MAIL_VISITS, HTTP_IDLE_MS, HTTP_REQUEST_MS, HTTP_TURNS_LEFT_OUT_MAX,
+    MESSAGE_GRACE_MS, PRESSURE_DEADLINE_MS_MIN, SMTP_FIRST_COMMAND_MS, SMTP_IDLE_MS,
+    SMTP_SESSION_MS,
 };
 use crate::net::{Admission, ListenerId, Protocol};
 use crate::output::Output;
@@ -335,4 +336,36 @@ fn who_waited_for_a_banner_that_was_not_held_did_not_speak_early() {
         assert_eq!((then, talk.offences()), (Then::Continue, offences));
         talk.server.service.disconnected(client, talk.now);
     }
+}
+
+#[test]
+fn mail_that_piled_up_goes_before_readers_who_are_never_left_out_for_long() {
+    let settings = settings(100, &[]);
+    let mut talk = Talk::new(&settings);
+    let reader = talk.connect(HTTP, "127.0.0.1").unwrap();
+    let mut client = talk.connect(SMTP, "127.0.0.1").unwrap();
+    let mut turn = |mail_visits| {
+        let service = &mut talk.server.service;
+        service.turn_begins();
+        let has_time = service.has_time(&reader);
+        assert!(service.has_time(&client));
+        for _ in 0..mail_visits {
+            talk.output.clear();
+            let progress = service.received(&mut client, b"NOOP\r\n", talk.now, &mut talk.output);
+            assert_eq!(progress.then, Then::Continue);
+        }
+        has_time
+    };
+    for _ in 0..3 {
+        assert!(turn(HTTP_CALM_MAIL_VISITS), "few bring mail");
+    }
+    assert!(turn(HTTP_CALM_MAIL_VISITS + 1));
+    for _ in 0..3 {
+        for _ in 0..HTTP_TURNS_LEFT_OUT_MAX {
+            assert!(!turn(HTTP_CALM_MAIL_VISITS + 1), "many bring mail");
+        }
+        assert!(turn(HTTP_CALM_MAIL_VISITS + 1), "long enough");
+    }
+    assert!(!turn(0));
+    assert!(turn(0), "nobody brings mail any more");
 }
