@@ -17,7 +17,7 @@ use bytemuck::{Pod, Zeroable};
 use siphasher::sip::SipHasher13;
 
 use super::MessageId;
-use super::invariants::holds;
+use super::law::holds;
 use super::name::MailboxName;
 use super::pool::Chain;
 use crate::limits::NAME_BYTES_MAX;

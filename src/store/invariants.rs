@@ -8,14 +8,10 @@
 //! Drafts are in the hands of sessions, so theirs are counted and not walked.
 
 use super::directory::Slot;
+use super::law::holds;
 use super::pool::{Chain, Position};
 use super::record::{BODY_HEADER_BYTES, BodyHeader, DELETED, HEADER_BYTES, Header};
 use super::{Store, StorePool, slots};
-
-/// `law` unless it holds.
-pub(super) fn holds(holds: bool, law: &'static str) -> Result<(), &'static str> {
-    if holds { Ok(()) } else { Err(law) }
-}
 
 /// What the walk has found so far.
 struct Walk {

@@ -15,7 +15,7 @@
 //!  name       which mailbox an address means                           name.rs
 //!  capacity   from what is asked for to a number of arenas             capacity.rs
 //!  figures    what it holds and has done, for metrics                  figures.rs
-//!  invariants what is always so, for tests to ask                      invariants.rs
+//!  invariants what is always so, for tests to ask                      invariants.rs law.rs
 //! ```
 
 use std::io;
@@ -31,6 +31,7 @@ mod draft;
 mod figures;
 mod id;
 mod invariants;
+mod law;
 mod name;
 pub mod pool;
 mod reading;
