@@ -18,8 +18,9 @@ use mailfly::config::{Keys, Machine, PolicyKey, Settings, Size, TimeToLive};
 use mailfly::guard::{Action as Sanction, Guard, Networks, Offence, Peer, Rule, Rules, Words};
 use mailfly::http::{Gate, Responses};
 use mailfly::limits::{
-    HTTP_HEAD_BYTES_MAX, LINE_BYTES_MAX, OUTPUT_BYTES, PROTOCOL_TICK_MS, READ_BUFFER_BYTES,
-    REPLY_BYTES_MAX, SMTP_IDLE_MS, TARPIT_MS_MAX, TIMER_TICK_MS, TIMERS_PER_TURN,
+    HTTP_HEAD_BYTES_MAX, HTTP_TURNS_LEFT_OUT_MAX, LINE_BYTES_MAX, OUTPUT_BYTES, PROTOCOL_TICK_MS,
+    READ_BUFFER_BYTES, REPLY_BYTES_MAX, SMTP_IDLE_MS, TARPIT_MS_MAX, TIMER_TICK_MS,
+    TIMERS_PER_TURN,
 };
 use mailfly::metrics::Metrics;
 use mailfly::net::timers::{NEVER, Timers};
@@ -106,6 +107,8 @@ pub(crate) struct World<'s> {
     links: Vec<Option<Link>>,
     /// Whose visits the service has put off, the first to be served in the next turn.
     postponed: Vec<usize>,
+    /// Turns in a row in which even the first in line was put off.
+    first_put_off_turns: u32,
     /// How hard pressed the service was at the last look.
     pressure: u64,
     /// When all deadlines were asked for again after that had risen, or will be.
@@ -279,6 +282,7 @@ impl<'s> World<'s> {
             read_bytes_max,
             links: (0..connections).map(|_| None).collect(),
             postponed: vec![],
+            first_put_off_turns: 0,
             pressure: 0,
             rearmed_ms: 0,
             clients_left: random.between(1, 60),
@@ -581,7 +585,9 @@ impl<'s> World<'s> {
         let before = std::mem::take(&mut self.postponed);
         ready.retain(|at| !before.contains(at));
         let mut visited = 0;
-        for (place, at) in before.iter().copied().chain(ready).enumerate() {
+        let mut is_first = true;
+        let first_put_off_turns = std::mem::take(&mut self.first_put_off_turns);
+        for at in before.iter().copied().chain(ready) {
             let Some(link) = self.links[at].as_ref().filter(|link| link.has_work()) else {
                 continue;
             };
@@ -589,10 +595,15 @@ impl<'s> World<'s> {
                 visited += 1;
                 self.visit(at);
             } else {
-                assert!(place > 0, "whoever comes first in a turn is served in it");
+                assert!(matches!(link.who, Who::Reader(_)), "mail is never put off");
+                if is_first {
+                    self.first_put_off_turns = first_put_off_turns + 1;
+                    assert!(self.first_put_off_turns <= HTTP_TURNS_LEFT_OUT_MAX);
+                }
                 self.put_off += 1;
                 self.postponed.push(at);
             }
+            is_first = false;
         }
         self.fire();
         self.service.turn_ends(visited, 1);
