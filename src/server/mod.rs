@@ -4,12 +4,15 @@
 
 mod certificate;
 mod confinement;
+mod conversation;
+mod entrance;
 mod guest;
 mod mail;
 mod parts;
 mod patience;
 mod plan;
 mod service;
+mod share;
 mod signals;
 mod standing;
 mod surroundings;
@@ -37,11 +40,12 @@ use crate::sys::notify::Supervisor;
 
 pub use certificate::CertificateError;
 pub use confinement::{Confinement, ConfinementError};
+pub use conversation::{Conversation, Door};
 pub use guest::Guest;
 pub use parts::Parts;
 pub use patience::Patience;
 pub use plan::{Place, Plan, Term};
-pub use service::{Conversation, Door, Service};
+pub use service::Service;
 use signals::Signals;
 pub use surroundings::{Surroundings, SurroundingsError};
 

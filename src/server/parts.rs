@@ -3,7 +3,9 @@
 
 use hdrhistogram::CreationError;
 
-use super::service::{Door, Service};
+use super::conversation::Door;
+use super::service::Service;
+use super::share::Share;
 use crate::config::Settings;
 use crate::guard::Guard;
 use crate::guard::pressure::Pressure;
@@ -63,9 +65,7 @@ impl<'s> Service<'s> {
             gate,
             scratch: Scratch::new(settings.message_bytes_max),
             responses,
-            http_answers_left: 0,
-            http_turns_left_out: 0,
-            mail_visits: 0,
+            share: Share::default(),
             pressure: Pressure::Calm,
             deadlines_came_nearer: false,
             draining: false,

@@ -1,31 +1,32 @@
 //! What the server's connections mean: some speak SMTP and some HTTP, over the same store. Not
-//! here: what either says (`smtp`, `http`), or when connections are served (`net`).
+//! here: what either says (`smtp`, `http`), who is let in (`entrance`), when connections are served
+//! (`net`).
 
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
 
+use super::conversation::{Conversation, Door};
 use super::guest::Guest;
 use super::mail::MailRoom;
-use super::patience::{Patience, Stage};
+use super::patience::Stage;
+use super::share::Share;
 use super::standing;
 use crate::clock::Now;
 use crate::guard::pressure::Pressure;
-use crate::guard::{Guard, Load, Networks, Offence, Rule, Verdict, tarpit};
+use crate::guard::{Guard, Load, Networks, Offence, tarpit};
 use crate::http::{Desk, Exchange, Gate, Responses, Scratch};
 use crate::limits::{
-    BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CALM_MAIL_VISITS, HTTP_CONNECTIONS_MAX,
-    HTTP_TURNS_LEFT_OUT_MAX, MAKE_WAY_SILENT_MS, PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS,
-    PROXY_HEADER_MS, SWEEP_MS,
+    FAULTS_MAX, MAKE_WAY_SILENT_MS, PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS, PROXY_HEADER_MS,
+    SWEEP_MS,
 };
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
 use crate::output::Output;
 use crate::phases::Phases;
 use crate::progress::{Progress, Then};
-use crate::proxy;
-use crate::smtp::reply::{self, Goodbye};
-use crate::smtp::session::{self, Session};
-use crate::store::{Draft, Naming, Store};
+use crate::smtp::reply::Goodbye;
+use crate::smtp::session;
+use crate::store::{Naming, Store};
 
 /// Everything that connections share. `'s` is how long the settings live.
 pub struct Service<'s> {
@@ -51,76 +52,11 @@ pub struct Service<'s> {
     pub(super) gate: Gate,
     pub(super) scratch: Scratch,
     pub(super) responses: Responses,
-    /// How many readers may still be answered in this turn.
-    pub(super) http_answers_left: u32,
-    /// How many turns in a row readers were left out of.
-    pub(super) http_turns_left_out: u32,
-    /// How often clients who bring mail were heard in this turn.
-    pub(super) mail_visits: u32,
+    pub(super) share: Share,
     pub(super) pressure: Pressure,
     /// Pressure has risen since the reactor last asked.
     pub(super) deadlines_came_nearer: bool,
     pub(super) draining: bool,
-}
-
-/// What a listener is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// To bring mail.
-    Smtp,
-    /// To bring mail through TLS.
-    Smtps,
-    /// To read mail.
-    Http,
-    /// To read mail through TLS.
-    Https,
-}
-
-impl Door {
-    /// What it is called.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Smtp => "smtp",
-            Self::Smtps => "smtps",
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-}
-
-/// What is remembered of one connection.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "its slot has room for the largest; a box would be taken from the heap at accept"
-)]
-pub enum Conversation {
-    /// It brings mail.
-    Smtp {
-        /// How far it is.
-        session: Session<Draft>,
-        /// Who it is.
-        guest: Guest,
-    },
-    /// It reads mail.
-    Http {
-        /// How far it is.
-        exchange: Exchange,
-        /// Where it came from.
-        source: IpAddr,
-        /// How long it may take for what it is at.
-        patience: Patience,
-        /// It does so through TLS.
-        encrypted: bool,
-    },
-    /// A proxy brings it, and has not said yet whose it is.
-    Proxied {
-        /// Where it came in.
-        door: Door,
-        /// The proxy.
-        proxy: IpAddr,
-        /// When it came in.
-        since_ms: u64,
-    },
 }
 
 impl Protocol for Service<'_> {
@@ -159,7 +95,7 @@ impl Protocol for Service<'_> {
     ) -> Progress {
         match connection {
             Conversation::Smtp { session, guest } => {
-                self.mail_visits += 1;
+                self.share.mail_visited();
                 let faults_max = self.pressure_on(guest).faults_max(FAULTS_MAX);
                 let settings = self.session.with_faults_max(faults_max);
                 let draining = self.draining;
@@ -320,26 +256,18 @@ impl Protocol for Service<'_> {
     }
 
     fn deadlines_came_nearer(&mut self) -> bool {
-        std::mem::take(&mut self.deadlines_came_nearer)
+        mem::take(&mut self.deadlines_came_nearer)
     }
 
     fn turn_begins(&mut self) {
-        let is_calm = mem::take(&mut self.mail_visits) <= HTTP_CALM_MAIL_VISITS;
-        if is_calm || self.http_turns_left_out == HTTP_TURNS_LEFT_OUT_MAX {
-            (self.http_answers_left, self.http_turns_left_out) = (HTTP_ANSWERS_PER_TURN, 0);
-        } else {
-            self.http_answers_left = 0;
-            self.http_turns_left_out += 1;
-        }
+        self.share.turn_begins();
     }
 
     fn has_time(&self, connection: &Conversation) -> bool {
         match connection {
             Conversation::Smtp { .. } | Conversation::Proxied { .. } => true,
             // What is owed has been made, and only has to be sent.
-            Conversation::Http { exchange, .. } => {
-                self.http_answers_left > 0 || !exchange.is_idle()
-            }
+            Conversation::Http { exchange, .. } => self.share.has_answer() || !exchange.is_idle(),
         }
     }
 
@@ -364,132 +292,6 @@ impl Protocol for Service<'_> {
 }
 
 impl Service<'_> {
-    /// A proxy says whose connection it brings.
-    fn introduced(
-        &mut self,
-        door: Door,
-        proxy: IpAddr,
-        connection: &mut Conversation,
-        input: &[u8],
-        now: Now,
-        output: &mut Output,
-    ) -> Progress {
-        let header = match proxy::parse(input) {
-            Ok(Some(header)) => header,
-            Ok(None) => return Progress { consumed: 0, then: Then::Continue },
-            Err(proxy::NoHeader) => {
-                self.metrics.proxy_headers_refused += 1;
-                return Progress { consumed: 0, then: Then::Close };
-            }
-        };
-        // What the proxy asks for itself, to see whether the server is there, comes from the proxy.
-        let source = header.source.unwrap_or(proxy);
-        let (conversation, then) = match self.welcome(door, source, now, output) {
-            Admission::Accept(conversation) => (conversation, Then::Flush),
-            Admission::Encrypt(conversation) => (conversation, Then::Encrypt),
-            Admission::Refuse => return Progress { consumed: header.bytes, then: Then::Close },
-        };
-        *connection = conversation;
-        Progress { consumed: header.bytes, then }
-    }
-
-    /// One whose address is known is let in, or told why not.
-    fn welcome(
-        &mut self,
-        door: Door,
-        source: IpAddr,
-        now: Now,
-        output: &mut Output,
-    ) -> Admission<Conversation> {
-        match door {
-            Door::Smtp => self.admit(source, now, output).map_or(Admission::Refuse, |mut guest| {
-                if let Some(delay_ms) = self.banner_delay_ms(&guest) {
-                    guest.hold_banner(now.monotonic_ms + delay_ms);
-                }
-                let session = Session::new();
-                session.greeting(&self.session, output);
-                self.phases.banner_said();
-                Admission::Accept(Conversation::Smtp { session, guest })
-            }),
-            Door::Http => {
-                self.admit_reader(door, source, now).map_or(Admission::Refuse, Admission::Accept)
-            }
-            Door::Smtps => self.admit_encrypted(|service| {
-                let admitted = service.admit(source, now, output);
-                // Whoever is sent away is told nothing: it would not be understood.
-                output.clear();
-                let session = Session::within_tls();
-                admitted.map(|guest| Conversation::Smtp { session, guest })
-            }),
-            Door::Https => self.admit_encrypted(|service| service.admit_reader(door, source, now)),
-        }
-    }
-
-    fn admit_encrypted(
-        &mut self,
-        admit: impl FnOnce(&mut Self) -> Option<Conversation>,
-    ) -> Admission<Conversation> {
-        if !self.metrics.begin_tls(self.tls_connections_max) {
-            return Admission::Refuse;
-        }
-        match admit(self) {
-            Some(conversation) => Admission::Encrypt(conversation),
-            None => {
-                self.metrics.tls_connections_open -= 1;
-                Admission::Refuse
-            }
-        }
-    }
-
-    /// One who reads mail may stay, or not.
-    fn admit_reader(&mut self, door: Door, source: IpAddr, now: Now) -> Option<Conversation> {
-        if self.metrics.http_connections_open >= HTTP_CONNECTIONS_MAX {
-            self.metrics.http_connections_refused += 1;
-            return None;
-        }
-        self.metrics.http_connections += 1;
-        self.metrics.http_connections_open += 1;
-        let patience = Patience::new(Stage::Idle, now.monotonic_ms);
-        let (exchange, encrypted) = (Exchange::default(), door == Door::Https);
-        Some(Conversation::Http { exchange, source, patience, encrypted })
-    }
-
-    /// One who brings mail may stay, or is told why not.
-    fn admit(&mut self, source: IpAddr, now: Now, output: &mut Output) -> Option<Guest> {
-        // A fresh output has room for whatever is said.
-        let (peer, verdict) = self.guard.connected(source, now);
-        if let Verdict::Refuse(finding) = verdict {
-            let for_long = !matches!(finding.rule, Rule::ConnectionsAtOnce | Rule::Connections);
-            let (hostname, why) = (self.session.hostname(), finding.rule.reason());
-            let _ = reply::turned_away(for_long, hostname, why, output);
-            return None;
-        }
-        if self.metrics.smtp_connections_open >= self.smtp_connections_max {
-            self.guard.disconnected(peer);
-            self.metrics.smtp_connections_refused += 1;
-            let _ = Goodbye::TooManyConnections.write(self.session.hostname(), output);
-            return None;
-        }
-        self.metrics.smtp_connections += 1;
-        self.metrics.smtp_connections_open += 1;
-        self.feel_pressure();
-        Some(Guest::new(source, peer, verdict, now.monotonic_ms))
-    }
-
-    /// How long a banner is held back: for those who are slowed down, and a moment for all who are
-    /// not trusted, to see who speaks before it.
-    fn banner_delay_ms(&self, guest: &Guest) -> Option<u64> {
-        if guest.peer.is_exempt() {
-            return None;
-        }
-        let delay_ms = tarpit::delay_ms(self.load());
-        if guest.is_slowed() {
-            return Some(delay_ms);
-        }
-        let watches = self.guard.rules().of(Rule::Offences).is_some();
-        watches.then_some(delay_ms.min(BANNER_HOLD_MS))
-    }
-
     /// How hard pressed the server is, as far as this guest has to feel it: whoever is trusted is
     /// waited for as ever.
     fn pressure_on(&self, guest: &Guest) -> Pressure {
@@ -497,7 +299,7 @@ impl Service<'_> {
     }
 
     /// Looks at what is left, and asks of clients accordingly.
-    fn feel_pressure(&mut self) {
+    pub(super) fn feel_pressure(&mut self) {
         let (used, most) = self.store.draft_arenas();
         let drafts = Load { used: used.into(), most: most.into() };
         let before = self.pressure;
@@ -509,7 +311,7 @@ impl Service<'_> {
     }
 
     /// The share of sessions that are open.
-    fn load(&self) -> Load {
+    pub(super) fn load(&self) -> Load {
         Load { used: self.metrics.smtp_connections_open, most: self.smtp_connections_max }
     }
 
@@ -521,7 +323,7 @@ impl Service<'_> {
         now: Now,
     ) -> Progress {
         // Its last response has just left.
-        if self.http_answers_left == 0 {
+        if !self.share.has_answer() {
             return Progress { consumed: 0, then: Then::Yield };
         }
         let (metrics, guard) = (self.metrics, &self.guard);
@@ -543,7 +345,7 @@ impl Service<'_> {
         };
         let progress = exchange.receive(input, &mut desk, now);
         if progress.consumed > 0 {
-            self.http_answers_left -= 1;
+            self.share.answered();
         }
         progress
     }

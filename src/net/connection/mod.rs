@@ -2,20 +2,24 @@
 //! to the peer and back (`wire`), when it is visited (`reactor`), where its leftovers are kept
 //! (`spill`), what its bytes mean ([`Protocol`]).
 
+mod ending;
+mod handshake;
+mod sending;
+
+use std::ops::Range;
+
 use mio::event::{Event, Source};
 use mio::net::TcpStream;
 
+use self::sending::Sent;
 use super::Protocol;
 use super::spill::{Spill, Spilled};
 use super::wire::{Received, Wire};
 use crate::clock::{Now, Stopwatch};
-use crate::limits::{
-    BYTES_PER_VISIT, LINGER_BYTES_MAX, OUTPUT_BYTES, READ_BUFFER_BYTES, TLS_HANDSHAKE_MS,
-    TLS_OUTGOING_BYTES,
-};
+use crate::limits::{BYTES_PER_VISIT, OUTPUT_BYTES, READ_BUFFER_BYTES, TLS_HANDSHAKE_MS};
 use crate::output::Output;
 use crate::progress::{Progress, Then};
-use crate::tls::{Broken, Opened, Tls};
+use crate::tls::{Broken, Tls};
 
 /// The buffers that all visits share.
 #[derive(Debug)]
@@ -67,12 +71,6 @@ pub(super) enum After {
     /// The conversation is over, the socket is not.
     Linger,
     Close,
-}
-
-enum Sent {
-    All,
-    Part,
-    Failed,
 }
 
 impl Workspace {
@@ -239,192 +237,6 @@ impl<C> Slot<C> {
         self.keep_input(space, 0..filled)
     }
 
-    /// Last words to a peer that said nothing for too long.
-    pub(super) fn expire<P>(&mut self, protocol: &mut P, space: &mut Workspace, now: Now) -> After
-    where
-        P: Protocol<Connection = C>,
-    {
-        if self.sending || self.wire.handshaking_since_ms(&space.tls).is_some() {
-            return After::Close;
-        }
-        let Some(conversation) = &mut self.conversation else { return After::Close };
-        let then = protocol.expired(conversation, now, &mut space.output);
-        self.speak(protocol, space, then, now)
-    }
-
-    /// When a byte last moved, if it may be asked to make way.
-    pub(super) fn silent_since_ms<P>(&self, protocol: &P, now: Now) -> Option<u64>
-    where
-        P: Protocol<Connection = C>,
-    {
-        let is_busy = self.stage != Stage::Talking || self.sending || self.queued;
-        let conversation = self.conversation.as_ref().filter(|_| !is_busy)?;
-        protocol.may_make_way(conversation, self.moved_ms, now).then_some(self.moved_ms)
-    }
-
-    /// Has it say its last words for another's sake.
-    pub(super) fn make_way<P>(&mut self, protocol: &mut P, space: &mut Workspace, now: Now) -> After
-    where
-        P: Protocol<Connection = C>,
-    {
-        let Some(conversation) = &mut self.conversation else { return After::Close };
-        protocol.makes_way(conversation, now, &mut space.output);
-        self.speak(protocol, space, Then::Close, now)
-    }
-
-    /// Whether what was said is held back.
-    pub(super) fn is_held(&self) -> bool {
-        self.held
-    }
-
-    /// What was held back may leave now.
-    pub(super) fn end_hold<P>(&mut self, protocol: &mut P, now: Now) -> After
-    where
-        P: Protocol<Connection = C>,
-    {
-        self.held = false;
-        let Some(conversation) = &mut self.conversation else { return After::Close };
-        // Nothing was read, so that an edge since then is still noted.
-        let spoke = self.wire.has_spoken();
-        match protocol.hold_ended(conversation, spoke, now) {
-            Then::Close => After::Close,
-            _ => After::Stay,
-        }
-    }
-
-    /// Keeps the output for later, if the protocol holds it back and there is room for it. The
-    /// output is empty then.
-    fn hold<P>(&mut self, protocol: &mut P, space: &mut Workspace, now: Now) -> bool
-    where
-        P: Protocol<Connection = C>,
-    {
-        let Some(conversation) = &self.conversation else { return false };
-        if protocol.held_until_ms(conversation) <= now.monotonic_ms || space.output.is_empty() {
-            return false;
-        }
-        // What was sealed cannot be said in another way, so that there has to be room for it first.
-        let output = space.output.as_slice();
-        let most = output.len() + TLS_OUTGOING_BYTES - OUTPUT_BYTES;
-        let kept = match self.wire.is_encrypted() {
-            true if !space.spill.has_room(&self.spilled, most) => return false,
-            true => match self.wire.seal(&mut space.tls, output) {
-                Ok(sealed) => space.spill.keep_unsent(&mut self.spilled, sealed),
-                Err(Broken) => return false,
-            },
-            false => space.spill.keep_unsent(&mut self.spilled, output),
-        };
-        if kept.is_err() {
-            return false;
-        }
-        // What is timed is the server's own work, which is done.
-        if protocol.is_timed() {
-            protocol.sent(space.stopwatch.elapsed_ns());
-        }
-        space.output.clear();
-        (self.sending, self.held) = (true, true);
-        true
-    }
-
-    /// Tells the connection once that the server shuts down, as soon as nothing is unsent.
-    pub(super) fn drain<P>(&mut self, protocol: &mut P, space: &mut Workspace, now: Now) -> After
-    where
-        P: Protocol<Connection = C>,
-    {
-        // Nobody is kept waiting on purpose any more.
-        self.held = false;
-        let handshaking = self.wire.handshaking_since_ms(&space.tls).is_some();
-        if self.told_to_drain || self.sending || handshaking {
-            return After::Stay;
-        }
-        let Some(conversation) = &mut self.conversation else { return After::Stay };
-        self.told_to_drain = true;
-        let then = protocol.draining(conversation, now, &mut space.output);
-        self.speak(protocol, space, then, now)
-    }
-
-    /// Sends what was said unasked.
-    fn speak<P>(&mut self, protocol: &mut P, space: &mut Workspace, then: Then, now: Now) -> After
-    where
-        P: Protocol<Connection = C>,
-    {
-        let mut budget = BYTES_PER_VISIT;
-        match self.send(protocol, space, &mut budget, now) {
-            Sent::Failed => After::Close,
-            Sent::All if then == Then::Close => self.finish(space, false),
-            Sent::All => After::Stay,
-            Sent::Part => {
-                if then == Then::Close {
-                    self.stage = Stage::Closing;
-                }
-                After::Stay
-            }
-        }
-    }
-
-    /// Sends the banner, before anybody listens for events.
-    pub(super) fn greet<P>(&mut self, protocol: &mut P, space: &mut Workspace, now: Now) -> After
-    where
-        P: Protocol<Connection = C>,
-    {
-        if self.hold(protocol, space, now) {
-            return After::Stay;
-        }
-        self.speak(protocol, space, Then::Continue, now)
-    }
-
-    /// Sends what TLS has to say about what came, together with what the protocol has to say to a
-    /// handshake's end.
-    fn answer_tls<P>(
-        &mut self,
-        opened: Result<Opened, Broken>,
-        protocol: &mut P,
-        space: &mut Workspace,
-        budget: &mut usize,
-        now: Now,
-    ) -> Sent
-    where
-        P: Protocol<Connection = C>,
-    {
-        if let (Ok(Opened { established: true, .. }), Some(conversation)) =
-            (opened, &mut self.conversation)
-        {
-            protocol.encrypted(conversation, now, &mut space.output);
-        }
-        if !space.output.is_empty() {
-            return self.send(protocol, space, budget, now);
-        }
-        let Ok(sent) = self.wire.send_outgoing(&mut space.tls) else { return Sent::Failed };
-        *budget = budget.saturating_sub(sent.bytes);
-        match sent.unsent {
-            [] => Sent::All,
-            unsent if space.spill.keep_unsent(&mut self.spilled, unsent).is_err() => Sent::Failed,
-            _ => {
-                self.sending = true;
-                Sent::Part
-            }
-        }
-    }
-
-    /// Encrypts the connection, whose handshake these bytes of the input begin.
-    pub(super) fn encrypt<P>(
-        &mut self,
-        protocol: &mut P,
-        space: &mut Workspace,
-        beginning: std::ops::Range<usize>,
-        now: Now,
-    ) -> After
-    where
-        P: Protocol<Connection = C>,
-    {
-        let beginning = &space.input[beginning];
-        let opened = self.wire.encrypt(&mut space.tls, beginning, now.monotonic_ms);
-        match (opened, self.answer_tls(opened, protocol, space, &mut 0, now)) {
-            (Ok(_), Sent::All | Sent::Part) => After::Stay,
-            (Err(Broken), Sent::All) => self.linger(true),
-            _ => After::Close,
-        }
-    }
-
     /// Shows the first `filled` bytes of input to the protocol and sends what it says, until it
     /// has seen all of them; returns how many it consumed. Or says what happens when it is
     /// stopped; then the input has been kept.
@@ -484,7 +296,7 @@ impl<C> Slot<C> {
         }
     }
 
-    fn keep_input(&mut self, space: &mut Workspace, range: std::ops::Range<usize>) -> After {
+    fn keep_input(&mut self, space: &mut Workspace, range: Range<usize>) -> After {
         if range.is_empty() {
             return After::Stay;
         }
@@ -492,123 +304,6 @@ impl<C> Slot<C> {
             Ok(()) => After::Stay,
             Err(_) => After::Close,
         }
-    }
-
-    /// Sends the output and what the protocol holds, together if it can be, as far as the kernel and
-    /// the budget allow; what does not leave of the output goes to the spill. The output is empty
-    /// afterwards.
-    fn send<P>(
-        &mut self,
-        protocol: &mut P,
-        space: &mut Workspace,
-        budget: &mut usize,
-        now: Now,
-    ) -> Sent
-    where
-        P: Protocol<Connection = C>,
-    {
-        let Some(conversation) = &mut self.conversation else { return Sent::Failed };
-        loop {
-            let held = protocol.held_output(conversation);
-            let output = space.output.as_slice();
-            if output.is_empty() {
-                self.sending = !held.is_empty();
-                if !self.sending {
-                    return Sent::All;
-                }
-                if *budget == 0 {
-                    return Sent::Part;
-                }
-            }
-            let sent = self.wire.send(&mut space.tls, output, held);
-            if !output.is_empty() && protocol.is_timed() {
-                protocol.sent(space.stopwatch.elapsed_ns());
-            }
-            let kept = sent.map(|sent| {
-                if sent.bytes > 0 {
-                    self.moved_ms = now.monotonic_ms;
-                    *budget = budget.saturating_sub(sent.bytes);
-                }
-                if sent.second_taken > 0 {
-                    protocol.held_output_sent(conversation, sent.second_taken);
-                }
-                match sent.unsent {
-                    [] => Ok(()),
-                    unsent => space.spill.keep_unsent(&mut self.spilled, unsent),
-                }
-            });
-            space.output.clear();
-            if !matches!(kept, Ok(Ok(()))) {
-                return Sent::Failed;
-            }
-            if !self.wire.is_writable() {
-                self.sending = true;
-                return Sent::Part;
-            }
-        }
-    }
-
-    /// Sends what was unsent before.
-    fn resume_sending<P>(
-        &mut self,
-        protocol: &mut P,
-        space: &mut Workspace,
-        budget: &mut usize,
-        now: Now,
-    ) -> Sent
-    where
-        P: Protocol<Connection = C>,
-    {
-        if self.spilled.unsent_bytes() > 0 {
-            let unsent = space.spill.read_unsent(&self.spilled, &mut space.input);
-            let Ok(sent) = self.wire.resend(unsent) else { return Sent::Failed };
-            if sent > 0 {
-                self.moved_ms = now.monotonic_ms;
-            }
-            *budget = budget.saturating_sub(sent);
-            space.spill.drop_sent(&mut self.spilled, sent);
-            if !self.wire.is_writable() {
-                return Sent::Part;
-            }
-        }
-        self.send(protocol, space, budget, now)
-    }
-
-    /// Everything that had to be said has been handed to the kernel.
-    fn finish(&mut self, space: &mut Workspace, peer_is_ahead: bool) -> After {
-        self.wire.close(&mut space.tls);
-        self.linger(peer_is_ahead)
-    }
-
-    /// If there may be input that nobody read, or more on its way, closing now would reset the
-    /// connection and take the last reply away from the peer.
-    fn linger(&mut self, peer_is_ahead: bool) -> After {
-        if !(self.wire.is_readable() || peer_is_ahead) || self.wire.end().is_err() {
-            return After::Close;
-        }
-        self.stage = Stage::Lingering;
-        self.linger_bytes_left = LINGER_BYTES_MAX as u32;
-        After::Linger
-    }
-
-    /// Throws away what arrives after the end.
-    fn discard(&mut self, buffer: &mut [u8]) -> After {
-        let mut budget = BYTES_PER_VISIT as u32;
-        while self.wire.is_readable() && budget > 0 {
-            match self.wire.read(buffer) {
-                Ok(Received::Bytes(bytes)) => {
-                    let bytes = bytes as u32;
-                    budget = budget.saturating_sub(bytes);
-                    self.linger_bytes_left = self.linger_bytes_left.saturating_sub(bytes);
-                    if self.linger_bytes_left == 0 {
-                        return After::Close;
-                    }
-                }
-                Ok(Received::Nothing) => {}
-                Ok(Received::Sealed(..) | Received::End) | Err(_) => return After::Close,
-            }
-        }
-        After::Stay
     }
 }
 
