@@ -31,7 +31,7 @@ fn names(set: &str) -> Vec<MailboxName> {
             "equal prefixes" => format!("{}{number:06}", "a".repeat(NAME_BYTES_MAX - 6)),
             _ => colliding(number),
         })
-        .filter_map(|text| MailboxName::of(text.as_bytes(), Naming::Local))
+        .filter_map(|text| MailboxName::of(&text, Naming::Local))
         .collect()
 }
 

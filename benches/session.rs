@@ -26,9 +26,7 @@ use mailfly::smtp::command::Mail;
 use mailfly::smtp::hostname::Hostname;
 use mailfly::smtp::reply::{Fault, Refusal};
 use mailfly::smtp::session::{self, Policy, Session, Settings, World};
-use mailfly::store::{
-    self, Capacity, Demand, Draft, MailboxName, MessageId, Naming, Protocol, Store,
-};
+use mailfly::store::{self, Capacity, Demand, Draft, IdText, MailboxName, Naming, Protocol, Store};
 
 /// Messages of a conversation that has more than one.
 const MESSAGES: usize = 10;
@@ -289,7 +287,7 @@ struct Alone {
 
 impl World for Alone {
     type Draft = usize;
-    type Id = u64;
+    type Id = &'static [u8];
 
     fn open(&mut self, _mail: &Mail<'_>) -> Result<usize, Refusal> {
         Ok(0)
@@ -310,11 +308,11 @@ impl World for Alone {
         draft: usize,
         rest: &[&[u8]],
         _client: &session::Client<'_>,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<&'static [u8], Refusal> {
         let rest_bytes: usize = black_box(rest).iter().map(|piece| piece.len()).sum();
         self.message_bytes += (draft + rest_bytes) as u64;
         self.messages += 1;
-        Ok(self.messages)
+        Ok(b"17-4-1")
     }
 
     fn abandon(&mut self, _draft: usize) {}
@@ -341,16 +339,15 @@ fn small_store() -> Store {
 
 impl World for Kept {
     type Draft = Draft;
-    type Id = MessageId;
+    type Id = IdText;
 
     fn open(&mut self, mail: &Mail<'_>) -> Result<Draft, Refusal> {
         Ok(self.0.open(mail.reverse_path.text().as_bytes(), NOW).unwrap())
     }
 
     fn recipient(&mut self, draft: &mut Draft, path: &Address<'_>) -> Result<(), Refusal> {
-        let text = path.text().as_bytes();
-        let name = MailboxName::of(text, Naming::Local).unwrap();
-        self.0.add_recipient(draft, text, &name, NOW).unwrap();
+        let name = MailboxName::of(path.text(), Naming::Local).unwrap();
+        self.0.add_recipient(draft, path.text().as_bytes(), &name, NOW).unwrap();
         Ok(())
     }
 
@@ -364,9 +361,9 @@ impl World for Kept {
         draft: Draft,
         rest: &[&[u8]],
         client: &session::Client<'_>,
-    ) -> Result<MessageId, Refusal> {
+    ) -> Result<IdText, Refusal> {
         let client = store::Client {
-            helo: client.helo.as_bytes(),
+            helo: client.helo,
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             protocol: Protocol {
                 extended: client.extended,
@@ -374,7 +371,7 @@ impl World for Kept {
                 encrypted: client.encrypted,
             },
         };
-        Ok(self.0.commit(draft, rest, &client, NOW).unwrap())
+        Ok(self.0.commit(draft, rest, &client, NOW).unwrap().text())
     }
 
     fn abandon(&mut self, draft: Draft) {

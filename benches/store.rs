@@ -340,7 +340,7 @@ fn default_store() -> Store {
 }
 
 fn named(address: &[u8]) -> MailboxName {
-    MailboxName::of(address, Naming::Local).unwrap()
+    MailboxName::of(str::from_utf8(address).unwrap(), Naming::Local).unwrap()
 }
 
 /// A message for one, in reads as the daemon has them: the last one is committed where it lies.

@@ -78,25 +78,15 @@ impl Output {
     }
 
     /// Forgets everything after the first `length` bytes: how a reply that turned out not to fit
-    /// half way through its formatting is taken back.
+    /// half way is taken back.
     pub fn truncate(&mut self, length: usize) {
         self.bytes.truncate(length);
-    }
-}
-
-/// `write!` into the buffer; an error means that it is full. Each fragment fits whole or not at
-/// all, but a `write!` of several fragments may stop between two of them: see
-/// [`Output::truncate`].
-impl fmt::Write for Output {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.push(text.as_bytes()).map_err(|Full| fmt::Error)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fmt::Write as _;
 
     #[test]
     fn what_does_not_fit_is_refused_whole_and_the_memory_never_moves() {
@@ -107,7 +97,7 @@ mod tests {
         assert_eq!(output.as_slice(), b"12345");
         assert_eq!(output.push(b"678"), Ok(()));
         assert_eq!((output.len(), output.room()), (8, 0));
-        assert!(write!(output, "9").is_err());
+        assert_eq!(output.push(b"9"), Err(Full));
         output.clear();
         assert!(output.is_empty());
         assert_eq!((output.room(), output.as_slice().as_ptr()), (8, address));
@@ -116,9 +106,10 @@ mod tests {
     #[test]
     fn a_reply_that_stopped_half_way_can_be_taken_back() {
         let mut output = Output::with_capacity(12);
-        assert!(write!(output, "250 {}", 1).is_ok());
+        assert_eq!(output.push(b"250 1"), Ok(()));
         let before = output.len();
-        assert!(write!(output, "{} then {}", 12, 34567).is_err());
+        assert_eq!(output.push(b"12"), Ok(()));
+        assert_eq!(output.push(b" then 34567"), Err(Full));
         output.truncate(before);
         assert_eq!(output.as_slice(), b"250 1");
     }

@@ -30,8 +30,8 @@ fn is_an_address(address: &Address<'_>) {
         None => assert!(text.eq_ignore_ascii_case("postmaster")),
     }
     for naming in [Naming::Local, Naming::Full] {
-        let name = MailboxName::of(text.as_bytes(), naming);
-        let shouted = MailboxName::of(text.to_ascii_uppercase().as_bytes(), naming);
+        let name = MailboxName::of(text, naming);
+        let shouted = MailboxName::of(&text.to_ascii_uppercase(), naming);
         assert_eq!(name, shouted, "the case of {text:?} means something");
         if let Some(name) = name {
             assert!((1..=NAME_BYTES_MAX).contains(&name.as_str().len()));

@@ -78,7 +78,7 @@ impl World {
 
     /// Two letters for `b`, as if nothing had been done to those before.
     fn restore(&mut self) {
-        let name = MailboxName::of(b"b", Naming::Local).expect("a name");
+        let name = MailboxName::of("b", Naming::Local).expect("a name");
         if let Some(mailbox) = self.store.find(&name) {
             self.store.purge(mailbox, NOW);
         }

@@ -123,7 +123,7 @@ struct Fake {
 
 impl World for Fake {
     type Draft = Message;
-    type Id = usize;
+    type Id = String;
 
     fn open(&mut self, mail: &Mail<'_>) -> Result<Message, Refusal> {
         if self.opened >= self.room.drafts_opened_max {
@@ -164,7 +164,7 @@ impl World for Fake {
         mut draft: Message,
         rest: &[&[u8]],
         client: &Client<'_>,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<String, Refusal> {
         self.given_back += 1;
         for bytes in rest {
             self.append(&mut draft, bytes)?;
@@ -172,7 +172,7 @@ impl World for Fake {
         assert!(!draft.forward_paths.is_empty(), "a message for nobody");
         draft.client = format!("{client:?}");
         self.stored.push(draft);
-        Ok(self.stored.len())
+        Ok(self.stored.len().to_string())
     }
 
     fn abandon(&mut self, _: Message) {

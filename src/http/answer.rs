@@ -87,7 +87,7 @@ impl Errand<'_, '_, '_> {
         if asked.trim().is_empty() {
             return Ok(Response::see_other("/".to_owned()));
         }
-        let name = MailboxName::of(asked.trim().as_bytes(), self.desk.naming);
+        let name = MailboxName::of(asked.trim(), self.desk.naming);
         let name = name.ok_or(Failure::Name)?;
         Ok(Response::see_other(link::mailbox_page(&name, self.desk.naming)))
     }
@@ -230,7 +230,7 @@ impl Errand<'_, '_, '_> {
     }
 
     fn name(&self) -> Result<MailboxName, Failure> {
-        MailboxName::of(self.found.name.as_bytes(), self.desk.naming).ok_or(Failure::Name)
+        MailboxName::of(&self.found.name, self.desk.naming).ok_or(Failure::Name)
     }
 
     fn message(&self, name: &MailboxName) -> Result<(Mailbox, Message), Failure> {

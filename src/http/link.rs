@@ -45,7 +45,7 @@ pub(super) fn attachment(name: &MailboxName, naming: Naming, id: MessageId) -> S
 /// address (the mailbox of `"a@b"@example.com` is called `a@b`), and a segment of dots only is taken
 /// for a step in the path, encoded or not; those are asked for in quotes.
 pub(super) fn spelling(name: &MailboxName, naming: Naming) -> String {
-    let reads_as_itself = MailboxName::of(name.as_bytes(), naming).as_ref() == Some(name);
+    let reads_as_itself = MailboxName::of(name.as_str(), naming).as_ref() == Some(name);
     if reads_as_itself && !matches!(name.as_str(), "." | "..") {
         name.to_string()
     } else {
@@ -78,16 +78,10 @@ mod tests {
     use crate::http::route;
 
     fn comes_back(address: &str, naming: Naming) -> Result<(), TestCaseError> {
-        let Some(name) = MailboxName::of(address.as_bytes(), naming) else { return Ok(()) };
+        let Some(name) = MailboxName::of(address, naming) else { return Ok(()) };
         let path = mailbox_page(&name, naming);
         let found = route::find(Method::Get, &path).expect("a path of our own");
-        prop_assert_eq!(
-            MailboxName::of(found.name.as_bytes(), naming),
-            Some(name),
-            "{} {:?}",
-            path,
-            naming
-        );
+        prop_assert_eq!(MailboxName::of(&found.name, naming), Some(name), "{} {:?}", path, naming);
         Ok(())
     }
 

@@ -60,7 +60,7 @@ impl World {
     fn deliver(&mut self, forward_paths: &[&str], message: &str) -> MessageId {
         let mut draft = self.store.open(b"alice@s.example", self.now).expect("a draft");
         for path in forward_paths {
-            let name = MailboxName::of(path.as_bytes(), Naming::Local).expect("a name");
+            let name = MailboxName::of(path, Naming::Local).expect("a name");
             self.store
                 .add_recipient(&mut draft, path.as_bytes(), &name, self.now)
                 .expect("a recipient");
@@ -155,7 +155,7 @@ impl World {
     /// That nothing of what [`with_mail`](Self::with_mail) brought was deleted or marked.
     #[track_caller]
     fn assert_untouched(&self) {
-        let name = MailboxName::of(b"bob", Naming::Local).expect("a name");
+        let name = MailboxName::of("bob", Naming::Local).expect("a name");
         let mailbox = self.store.find(&name).expect("a mailbox");
         assert_eq!(self.store.figures().messages, 1);
         assert!(!self.store.latest(mailbox, self.now).expect("a message").seen);

@@ -10,7 +10,7 @@ use crate::smtp::address::Address;
 use crate::smtp::command::Mail;
 use crate::smtp::reply::{Fault, Refusal};
 use crate::smtp::session::{self, World};
-use crate::store::{self, Draft, MailboxName, MessageId, Naming, Protocol, Store};
+use crate::store::{self, Draft, IdText, MailboxName, Naming, Protocol, Store};
 
 /// The world of one session, for one call.
 pub(super) struct MailRoom<'a> {
@@ -27,7 +27,7 @@ pub(super) struct MailRoom<'a> {
 
 impl World for MailRoom<'_> {
     type Draft = Draft;
-    type Id = MessageId;
+    type Id = IdText;
 
     fn open(&mut self, mail: &Mail<'_>) -> Result<Draft, Refusal> {
         if !self.guest.peer.is_exempt() {
@@ -41,9 +41,8 @@ impl World for MailRoom<'_> {
     }
 
     fn recipient(&mut self, draft: &mut Draft, path: &Address<'_>) -> Result<(), Refusal> {
-        let text = path.text().as_bytes();
-        let name = MailboxName::of(text, self.naming).ok_or(Refusal::NameNotAllowed)?;
-        self.store.add_recipient(draft, text, &name, self.now).map_err(reason)
+        let name = MailboxName::of(path.text(), self.naming).ok_or(Refusal::NameNotAllowed)?;
+        self.store.add_recipient(draft, path.text().as_bytes(), &name, self.now).map_err(reason)
     }
 
     fn append(&mut self, draft: &mut Draft, bytes: &[u8]) -> Result<(), Refusal> {
@@ -56,14 +55,14 @@ impl World for MailRoom<'_> {
         draft: Draft,
         rest: &[&[u8]],
         client: &session::Client<'_>,
-    ) -> Result<MessageId, Refusal> {
+    ) -> Result<IdText, Refusal> {
         if let Err(refusal) = self.judge_last(rest) {
             self.store.abandon(draft);
             return Err(refusal);
         }
         let bytes = draft.body_bytes() + rest.iter().map(|piece| piece.len()).sum::<usize>();
         let client = store::Client {
-            helo: client.helo.as_bytes(),
+            helo: client.helo,
             source: self.guest.source,
             protocol: Protocol {
                 extended: client.extended,
@@ -75,7 +74,7 @@ impl World for MailRoom<'_> {
         self.metrics.messages += 1;
         self.metrics.message_bytes += bytes as u64;
         self.phases.message_taken();
-        Ok(id)
+        Ok(id.text())
     }
 
     fn abandon(&mut self, draft: Draft) {

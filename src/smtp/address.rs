@@ -160,8 +160,7 @@ fn local_part_length(input: &[u8]) -> Result<usize, PathFault> {
     if input.first() == Some(&b'"') {
         return quoted_length(input);
     }
-    match input.iter().take_while(|&&byte| CLASSES[usize::from(byte)] & IN_LOCAL_PART != 0).count()
-    {
+    match length_of(input, IN_LOCAL_PART) {
         0 => Err(PathFault::Malformed),
         length => Ok(length),
     }
@@ -191,21 +190,18 @@ fn domain_length(input: &[u8]) -> Result<usize, PathFault> {
     if input.first() == Some(&b'[') {
         return literal_length(input);
     }
-    // One pass, because this is done for every recipient. The dot before the first byte is there to
-    // refuse a label that is empty at the beginning too.
-    let mut before = b'.';
     let mut length = 0;
-    for &byte in input {
-        if CLASSES[usize::from(byte)] & IN_DOMAIN == 0 {
-            break;
+    loop {
+        let label = length_of(&input[length..], IN_LABEL);
+        length += label;
+        match input.get(length) {
+            // Only behind the last dot may there be nothing.
+            Some(b'.') if label == 0 => return Err(PathFault::Malformed),
+            Some(b'.') => length += 1,
+            _ if length == 0 => return Err(PathFault::Malformed),
+            _ => return Ok(length),
         }
-        if byte == b'.' && before == b'.' {
-            return Err(PathFault::Malformed);
-        }
-        before = byte;
-        length += 1;
     }
-    if length > 0 { Ok(length) } else { Err(PathFault::Malformed) }
 }
 
 /// How many bytes the address literal has that `input` begins with: `[192.0.2.1]` or
@@ -223,22 +219,35 @@ fn literal_length(input: &[u8]) -> Result<usize, PathFault> {
     if is_address { Ok(end + 1) } else { Err(PathFault::Malformed) }
 }
 
+/// How many bytes of this class `input` begins with.
+fn length_of(input: &[u8], class: u8) -> usize {
+    input.iter().take_while(|&&byte| CLASSES[usize::from(byte)] & class != 0).count()
+}
+
 const IN_LOCAL_PART: u8 = 1;
-const IN_DOMAIN: u8 = 2;
+const IN_LABEL: u8 = 2;
 
 /// What each byte may be part of, outside quotes: RFC 5321's atext and the dot; letters, digits,
-/// hyphen, underscore and the dot; in both, the bytes of UTF-8 (RFC 6531).
+/// hyphen and underscore; in both, the bytes of UTF-8 (RFC 6531).
 const CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         classes[byte] = match byte as u8 {
-            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' | b'.' | 0x80.. => {
-                IN_LOCAL_PART | IN_DOMAIN
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'_' | 0x80.. => {
+                IN_LOCAL_PART | IN_LABEL
             }
-            b'!' | b'#'..=b'\'' | b'*' | b'+' | b'/' | b'=' | b'?' | b'^' | b'`' | b'{'..=b'~' => {
-                IN_LOCAL_PART
-            }
+            b'.'
+            | b'!'
+            | b'#'..=b'\''
+            | b'*'
+            | b'+'
+            | b'/'
+            | b'='
+            | b'?'
+            | b'^'
+            | b'`'
+            | b'{'..=b'~' => IN_LOCAL_PART,
             _ => 0,
         };
         byte += 1;

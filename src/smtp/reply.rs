@@ -4,8 +4,6 @@
 //! Most replies are constants. The few that name the host or a number are put together from parts;
 //! each fits in [`REPLY_BYTES_MAX`](crate::limits::REPLY_BYTES_MAX) bytes.
 
-use std::fmt::{self, Write as _};
-
 use crate::output::{Full, Output};
 
 /// The one answer of `--policy curt` to every fault.
@@ -257,10 +255,10 @@ pub fn chunk_taken(bytes: u64, output: &mut Output) -> Result<(), Full> {
 ///
 /// # Errors
 /// [`Full`].
-pub fn stored(id: &impl fmt::Display, output: &mut Output) -> Result<(), Full> {
+pub fn stored(id: &[u8], output: &mut Output) -> Result<(), Full> {
     whole(output, |output| {
         output.push(b"250 2.0.0 Ok: stored as ")?;
-        write!(output, "{id}").map_err(|fmt::Error| Full)?;
+        output.push(id)?;
         output.push(b"\r\n")
     })
     .or_else(|Full| output.push(b"250 2.0.0 Ok: stored\r\n"))
@@ -334,9 +332,12 @@ mod tests {
 
     #[test]
     fn the_id_is_the_last_word_and_gives_way_when_it_does_not_fit() {
-        assert_eq!(written(|output| stored(&"17-4", output)), "250 2.0.0 Ok: stored as 17-4\r\n");
+        assert_eq!(written(|output| stored(b"17-4", output)), "250 2.0.0 Ok: stored as 17-4\r\n");
         let endless = "x".repeat(REPLY_BYTES_MAX);
-        assert_eq!(written(|output| stored(&endless, output)), "250 2.0.0 Ok: stored\r\n");
+        assert_eq!(
+            written(|output| stored(endless.as_bytes(), output)),
+            "250 2.0.0 Ok: stored\r\n"
+        );
     }
 
     #[test]

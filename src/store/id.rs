@@ -17,34 +17,55 @@ pub struct MessageId {
     pub(super) sequence: u64,
 }
 
-impl fmt::Display for MessageId {
-    /// `sequence-slot-generation` in hexadecimal. Each message's 250 says it, and three numbers
-    /// through the formatter cost as much as two parsed addresses; so it is put together from its
-    /// end, and written at once.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; ID_TEXT_BYTES_MAX];
-        let mut free = text.len();
-        let mut put = |byte| {
-            free -= 1;
-            text[free] = byte;
-        };
-        put_hexadecimal(u64::from(self.generation), &mut put);
-        put(SEPARATOR);
-        put_hexadecimal(u64::from(self.slot), &mut put);
-        put(SEPARATOR);
-        put_hexadecimal(self.sequence, &mut put);
-        formatter.write_str(str::from_utf8(&text[free..]).map_err(|_| fmt::Error)?)
+/// An id as it is written: `sequence-slot-generation` in hexadecimal.
+#[derive(Clone, Copy, Debug)]
+pub struct IdText {
+    bytes: [u8; ID_TEXT_BYTES_MAX],
+    /// Where it begins.
+    start: usize,
+}
+
+impl MessageId {
+    /// As it is written. Each message's 250 says it, and three numbers through the formatter cost
+    /// as much as two parsed addresses; so it is put together from its end.
+    #[must_use]
+    pub fn text(self) -> IdText {
+        let mut text = IdText { bytes: [0; ID_TEXT_BYTES_MAX], start: ID_TEXT_BYTES_MAX };
+        text.put_hexadecimal(u64::from(self.generation));
+        text.put(SEPARATOR);
+        text.put_hexadecimal(u64::from(self.slot));
+        text.put(SEPARATOR);
+        text.put_hexadecimal(self.sequence);
+        text
     }
 }
 
-/// The digits of a number, the last one first.
-fn put_hexadecimal(mut number: u64, put: &mut impl FnMut(u8)) {
-    loop {
-        put(b"0123456789abcdef"[(number & 0xf) as usize]);
-        number >>= 4;
-        if number == 0 {
-            return;
+impl IdText {
+    fn put(&mut self, byte: u8) {
+        self.start -= 1;
+        self.bytes[self.start] = byte;
+    }
+
+    fn put_hexadecimal(&mut self, mut number: u64) {
+        loop {
+            self.put(b"0123456789abcdef"[(number & 0xf) as usize]);
+            number >>= 4;
+            if number == 0 {
+                return;
+            }
         }
+    }
+}
+
+impl AsRef<[u8]> for IdText {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(str::from_utf8(self.text().as_ref()).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -48,7 +48,7 @@ pub use directory::BareDirectory;
 pub use directory::{Lost, SLOT_BYTES};
 pub use draft::Draft;
 pub use figures::Figures;
-pub use id::{MessageId, NotAnId};
+pub use id::{IdText, MessageId, NotAnId};
 pub use name::{MailboxName, Naming};
 pub use reading::{Mailbox, Message, Missing};
 pub use record::{Client, Envelope, Protocol};

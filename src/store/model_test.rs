@@ -96,7 +96,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn mailbox_name(name: &str) -> MailboxName {
-    MailboxName::of(name.as_bytes(), Naming::Local).unwrap()
+    MailboxName::of(name, Naming::Local).unwrap()
 }
 
 impl World {

@@ -26,14 +26,13 @@ impl MailboxName {
     /// The mailbox that `text` means: a whole address as it stood between `<` and `>` or, when it
     /// has no `@`, a local-part by itself.
     ///
-    /// `None` if nothing is left of it, if it holds control characters or is not UTF-8, or if the
-    /// name would be longer than [`NAME_BYTES_MAX`].
+    /// `None` if nothing is left of it, if it holds control characters, or if the name would be
+    /// longer than [`NAME_BYTES_MAX`].
     #[must_use]
-    pub fn of(text: &[u8], naming: Naming) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok()?;
+    pub fn of(text: &str, naming: Naming) -> Option<Self> {
         // A domain holds no '@', and a quoted local-part may: the last one divides.
-        let (local_part, domain) = match text.rsplit_once('@') {
-            Some((local_part, domain)) if !domain.ends_with('"') => (local_part, Some(domain)),
+        let (local_part, domain) = match memchr::memrchr(b'@', text.as_bytes()) {
+            Some(at) if !text.ends_with('"') => (&text[..at], Some(&text[at + 1..])),
             _ => (text, None),
         };
         let mut name = Self { bytes: [0; NAME_BYTES_MAX], len: 0 };
@@ -142,7 +141,7 @@ mod tests {
     use crate::smtp::address::Path;
 
     fn named(text: &str, naming: Naming) -> Option<String> {
-        MailboxName::of(text.as_bytes(), naming).map(|name| name.to_string())
+        MailboxName::of(text, naming).map(|name| name.to_string())
     }
 
     #[test]
@@ -186,18 +185,18 @@ mod tests {
 
     #[test]
     fn a_name_that_does_not_fit_is_none() {
-        assert!(MailboxName::of(&[b'a'; NAME_BYTES_MAX], Naming::Local).is_some());
-        assert!(MailboxName::of(&[b'a'; NAME_BYTES_MAX + 1], Naming::Local).is_none());
+        assert!(MailboxName::of(&"a".repeat(NAME_BYTES_MAX), Naming::Local).is_some());
+        assert!(MailboxName::of(&"a".repeat(NAME_BYTES_MAX + 1), Naming::Local).is_none());
         // Lower case can be longer: U+0130 takes two bytes, and its lower case three.
         let grows = "\u{130}".repeat(NAME_BYTES_MAX / 2);
-        assert!(MailboxName::of(grows.as_bytes(), Naming::Local).is_none());
+        assert!(MailboxName::of(&grows, Naming::Local).is_none());
     }
 
     proptest! {
         #[test]
-        fn any_bytes_name_a_mailbox_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_text_names_a_mailbox_or_none(text in any::<String>()) {
             for naming in [Naming::Local, Naming::Full] {
-                if let Some(name) = MailboxName::of(&bytes, naming) {
+                if let Some(name) = MailboxName::of(&text, naming) {
                     prop_assert!(!name.as_str().is_empty());
                     prop_assert!(!name.as_str().chars().any(char::is_control));
                 }
@@ -210,7 +209,7 @@ mod tests {
         ) {
             if let Ok((Path::Address(address), _)) = Path::parse(input.as_bytes()) {
                 for naming in [Naming::Local, Naming::Full] {
-                    prop_assert!(MailboxName::of(address.text().as_bytes(), naming).is_some());
+                    prop_assert!(MailboxName::of(address.text(), naming).is_some());
                 }
             }
         }

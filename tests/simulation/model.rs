@@ -108,7 +108,7 @@ impl Deeds {
 }
 
 pub(crate) fn mailbox_name(name: &str) -> MailboxName {
-    MailboxName::of(name.as_bytes(), Naming::Local).expect("a name")
+    MailboxName::of(name, Naming::Local).expect("a name")
 }
 
 impl Model {

@@ -95,7 +95,8 @@ impl World for Fake {
         self.rest_bytes = rest.concat().len();
         let Client { helo, extended, eight_bit, smtputf8, encrypted } = *client;
         self.encrypted = encrypted;
-        self.client = Some((helo.to_owned(), extended, eight_bit, smtputf8));
+        self.client =
+            Some((String::from_utf8_lossy(helo).into_owned(), extended, eight_bit, smtputf8));
         self.stored.push(draft.message);
         Ok(format!("id-{}", self.committed))
     }

@@ -250,7 +250,7 @@ impl<W: World> Turn<'_, W> {
     ) {
         let client = transaction.client(introduction, self.encrypted);
         match self.world.commit(transaction.draft, rest, &client) {
-            Ok(id) => sure(reply::stored(&id, self.output)),
+            Ok(id) => sure(reply::stored(id.as_ref(), self.output)),
             Err(refusal) => self.refuse(refusal),
         }
     }

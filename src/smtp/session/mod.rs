@@ -472,8 +472,8 @@ impl Introduction {
         self.extended = extended;
     }
 
-    fn helo(&self) -> &str {
-        str::from_utf8(&self.helo[..usize::from(self.helo_bytes)]).unwrap_or_default()
+    fn helo(&self) -> &[u8] {
+        &self.helo[..usize::from(self.helo_bytes)]
     }
 
     /// The state without a transaction.

@@ -1,8 +1,6 @@
 //! What a session may touch besides bytes, and what it is told: the effects, which the server
 //! implements over its store, and the settings, which the operator chose. No protocol here.
 
-use std::fmt;
-
 use crate::limits::FAULTS_MAX;
 use crate::smtp::address::Address;
 use crate::smtp::command::Mail;
@@ -17,8 +15,8 @@ use crate::smtp::reply::{Fault, Refusal};
 pub trait World {
     /// A message on its way in. Sessions hold it by value, so it is a handle rather than a buffer.
     type Draft;
-    /// What a stored message is called, to be read back by.
-    type Id: fmt::Display;
+    /// What a stored message is called, to be read back by, as clients are told it.
+    type Id: AsRef<[u8]>;
 
     /// Opens a draft, at MAIL. What the path borrows is gone after the call.
     ///
@@ -88,7 +86,7 @@ pub struct Client<'a> {
     /// [`HELO_BYTES_KEPT`](crate::limits::HELO_BYTES_KEPT): ASCII without blanks and controls, other
     /// bytes replaced by `?`. It may hold brackets, quotes and backslashes: it is a claim, not a
     /// domain.
-    pub helo: &'a str,
+    pub helo: &'a [u8],
     /// It said EHLO, not HELO.
     pub extended: bool,
     /// MAIL had `BODY=8BITMIME`.
