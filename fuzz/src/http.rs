@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use mailfly::clock::Now;
 use mailfly::http::request::Request;
 use mailfly::http::standing::Standing;
-use mailfly::http::{Desk, Exchange, Gate, Responses, Scratch};
+use mailfly::http::{Desk, Exchange, Gate, Responses, Scratch, Secret};
 use mailfly::limits::{KIB, MIB};
 use mailfly::phases::Phases;
 use mailfly::progress::Then;
@@ -111,6 +111,8 @@ impl World {
                     phases: &self.phases,
                     gate: &self.gate,
                     standing: &Standing::default,
+                    secrets_wait_seconds: None,
+                    secret: Secret::default(),
                     scratch: &mut self.scratch,
                     responses: &self.responses,
                 };

@@ -153,7 +153,7 @@ pub struct Keys {
     #[arg(verbatim_doc_comment, long, value_name = "CIDR", value_delimiter = ',', help_heading = GUARD)]
     pub trust: Option<Vec<TrustKey>>,
 
-    /// Connections that a source has open. [default: 50 reject]
+    /// Connections that a source has open, and as many to read. [default: 50 reject]
     ///
     /// A source is an IPv4 address, or the /64 of an IPv6 one. A rule is off, or says what is
     /// allowed and what is done about more: reject (550), discard (250, and nothing is kept) or
@@ -172,8 +172,8 @@ pub struct Keys {
 
     /// What a source's offences weigh. [default: 40/10m ban 10m reject]
     ///
-    /// A bad request weighs 2, a message that is never finished or a time-out 5, and speaking
-    /// before the banner 10.
+    /// A bad request weighs 2; a message that is never finished, a time-out or a wrong secret 5;
+    /// and speaking before the banner 10. While the ban lasts, no secret of its is looked at.
     #[arg(verbatim_doc_comment, long, value_name = "RULE", help_heading = GUARD)]
     pub guard_offences: Option<RuleKey>,
 

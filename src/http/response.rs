@@ -251,6 +251,7 @@ impl Status {
     pub const URI_TOO_LONG: Self = Self(414);
     pub const EXPECTATION_FAILED: Self = Self(417);
     pub const MISDIRECTED: Self = Self(421);
+    pub const TOO_MANY_REQUESTS: Self = Self(429);
     pub const HEADERS_TOO_LARGE: Self = Self(431);
     pub const NOT_IMPLEMENTED: Self = Self(501);
     pub const UNAVAILABLE: Self = Self(503);
@@ -272,6 +273,7 @@ impl Status {
             414 => "URI Too Long",
             417 => "Expectation Failed",
             421 => "Misdirected Request",
+            429 => "Too Many Requests",
             431 => "Request Header Fields Too Large",
             501 => "Not Implemented",
             503 => "Service Unavailable",

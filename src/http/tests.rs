@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::request::Method;
 use super::route::{ROUTES, Reach, Route, Segment};
 use super::standing::{BannedSubject, Reason, Standing, Used};
-use super::{Desk, Exchange, Gate, Responses, Scratch};
+use super::{Desk, Exchange, Gate, Responses, Scratch, Secret};
 use crate::clock::Now;
 use crate::limits::{KIB, MIB};
 use crate::metrics::{Kind, Sample};
@@ -22,6 +22,9 @@ struct World {
     scratch: Scratch,
     responses: Responses,
     standing: Standing,
+    secrets_wait_seconds: Option<u64>,
+    /// What became of the secrets that were shown.
+    secrets: Vec<Secret>,
     gate: Gate,
     ready: bool,
     now: Now,
@@ -44,6 +47,8 @@ impl World {
             scratch: Scratch::new(demand.message_bytes_max),
             responses: Responses::new(demand.message_bytes_max),
             standing: Standing::default(),
+            secrets_wait_seconds: None,
+            secrets: Vec::new(),
             gate: Gate { hosts: vec!["h".parse().expect("a name")], ..Gate::default() },
             ready: true,
             now: Now { monotonic_ms: 1000, unix_ms: 784_111_777_042 },
@@ -89,6 +94,8 @@ impl World {
             ready: self.ready,
             samples: &samples,
             standing: &standing,
+            secrets_wait_seconds: self.secrets_wait_seconds,
+            secret: Secret::default(),
             phases: &self.phases,
             scratch: &mut self.scratch,
             responses: &self.responses,
@@ -106,7 +113,9 @@ impl World {
             let bytes = input.len();
             for turns in 0.. {
                 assert!(turns <= bytes + 1, "more is answered than was asked");
-                let progress = self.with_desk(|desk| exchange.receive(&input, desk, now));
+                let (progress, secret) =
+                    self.with_desk(|desk| (exchange.receive(&input, desk, now), desk.secret));
+                self.secrets.extend((secret != Secret::Fine).then_some(secret));
                 input.drain(..progress.consumed);
                 let pending = exchange.pending().len();
                 // Piece by piece and each in two steps, as a socket may take them.
@@ -339,7 +348,7 @@ fn law_every_route_asks_for_the_secret_that_its_reach_needs() {
         ("Authorization: Bearer for-reading\r\n", "Authorization: Bearer for-deleting\r\n");
     for route in ROUTES {
         let (reads, changes) = match route.reach {
-            Reach::Open => (false, false),
+            Reach::Open | Reach::Own => (false, false),
             Reach::Read | Reach::Stream => (true, false),
             Reach::Change => (false, true),
         };
@@ -366,6 +375,61 @@ fn law_every_route_asks_for_the_secret_that_its_reach_needs() {
             assert_eq!(answer.head.contains("WWW-Authenticate: Bearer realm="), refused);
             if refused {
                 world.assert_untouched();
+            }
+        }
+    }
+}
+
+#[test]
+fn law_on_every_route_a_wrong_secret_is_told_and_after_too_many_none_is_looked_at() {
+    for route in ROUTES {
+        for (secret, is_right) in [("for-deleting", true), ("wrong-one", false)] {
+            let (mut world, id) = World::with_mail();
+            world.gate.read = "for-reading".parse().expect("a secret");
+            world.gate.change = "for-deleting".parse().expect("a secret");
+            let path = path_of(route, &id.to_string());
+            let fields = format!("Authorization: Bearer {secret}\r\n");
+            let is_open = matches!(route.reach, Reach::Open | Reach::Own);
+            world.secrets_wait_seconds = Some(599);
+            let answer = world.ask_with(route.method.as_str(), &path, &fields, "");
+            assert_eq!(answer.status == 429, !is_open, "{path}: {answer:?}");
+            assert_eq!(answer.field("Retry-After"), if is_open { "" } else { "599" });
+            let unchecked = if is_open { vec![] } else { vec![Secret::Unchecked] };
+            assert_eq!(std::mem::take(&mut world.secrets), unchecked, "{path}");
+            world.assert_untouched();
+            // Who shows none is asked for one, and may try when it is over.
+            let answer = world.ask(route.method.as_str(), &path);
+            assert_eq!(answer.status == 401, !is_open, "{path}: {answer:?}");
+            world.secrets_wait_seconds = None;
+            world.ask_with(route.method.as_str(), &path, &fields, "");
+            let is_told = !is_right && route.reach != Reach::Open;
+            assert_eq!(world.secrets, vec![Secret::Wrong; usize::from(is_told)], "{path}");
+        }
+    }
+}
+
+#[test]
+fn law_of_what_others_sent_nothing_is_said_without_the_secret_on_any_route() {
+    for route in ROUTES {
+        for fields in ["", "Authorization: Bearer wrong-one\r\n"] {
+            let (mut world, id) = World::with_mail();
+            world.gate.read = "for-reading".parse().expect("a secret");
+            world.standing.source = "192.0.2.7".into();
+            world.standing.banned_subjects = Some(vec![BannedSubject {
+                subject: "bob@d.example wins".into(),
+                messages: 21,
+                seconds_ago: 5,
+                seconds_left: 3595,
+            }]);
+            let path = path_of(route, &id.to_string());
+            let answer = world.ask_with(route.method.as_str(), &path, fields, "");
+            let body = String::from_utf8_lossy(&answer.body);
+            assert!(!body.contains("d.example") && !body.contains("text &"), "{path}: {body}");
+            assert_eq!(body.contains("192.0.2.7"), route.reach == Reach::Own, "{path}: {body}");
+            if route.reach == Reach::Own {
+                let right = "Authorization: Bearer for-reading\r\n";
+                let answer = world.ask_with(route.method.as_str(), &path, right, "");
+                assert!(answer.text().contains("bob@d.example wins"), "{answer:?}");
             }
         }
     }
@@ -883,12 +947,12 @@ fn whoever_was_refused_is_told_why_and_markup_in_a_subject_is_text() {
             seconds_left: Some(599),
         }),
         used: vec![Used { rule: "connections", count: 3, limit: 100 }],
-        banned_subjects: vec![BannedSubject {
+        banned_subjects: Some(vec![BannedSubject {
             subject: "<script>alert(1)</script>".into(),
             messages: 21,
             seconds_ago: 5,
             seconds_left: 3595,
-        }],
+        }]),
         ..Standing::default()
     };
     let answer = world.ask("GET", "/api/v1/refused");

@@ -10,8 +10,8 @@ use super::patience::{Patience, Stage};
 use super::standing;
 use crate::clock::Now;
 use crate::guard::pressure::Pressure;
-use crate::guard::{Guard, Load, Networks, Offence, Rule, Verdict, tarpit};
-use crate::http::{Desk, Exchange, Gate, Responses, Scratch};
+use crate::guard::{Guard, Load, Networks, Offence, Peer, Rule, Verdict, tarpit};
+use crate::http::{Desk, Exchange, Gate, Responses, Scratch, Secret};
 use crate::limits::{
     BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CALM_MAIL_VISITS, HTTP_CONNECTIONS_MAX,
     HTTP_TURNS_LEFT_OUT_MAX, MAKE_WAY_SILENT_MS, PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS,
@@ -107,6 +107,8 @@ pub enum Conversation {
         exchange: Exchange,
         /// Where it came from.
         source: IpAddr,
+        /// What the guard knows it by.
+        peer: Peer,
         /// How long it may take for what it is at.
         patience: Patience,
         /// It does so through TLS.
@@ -183,8 +185,8 @@ impl Protocol for Service<'_> {
                 }
                 progress
             }
-            Conversation::Http { exchange, source, patience, .. } => {
-                let progress = self.answer(exchange, *source, input, now);
+            Conversation::Http { exchange, source, peer, patience, .. } => {
+                let progress = self.answer(exchange, *source, peer, input, now);
                 match progress {
                     Progress { then: Then::Yield, consumed: 0 } => {}
                     // Within a request, which it may have been asked to go on with.
@@ -245,7 +247,8 @@ impl Protocol for Service<'_> {
                 self.metrics.smtp_connections_open -= 1;
                 self.metrics.tls_connections_open -= u64::from(session.is_encrypted());
             }
-            Conversation::Http { encrypted, .. } => {
+            Conversation::Http { peer, encrypted, .. } => {
+                self.guard.disconnected(peer);
                 self.metrics.http_connections_open -= 1;
                 self.metrics.tls_connections_open -= u64::from(encrypted);
             }
@@ -447,11 +450,15 @@ impl Service<'_> {
             self.metrics.http_connections_refused += 1;
             return None;
         }
+        let (peer, verdict) = self.guard.reader_connected(source, now);
+        if matches!(verdict, Verdict::Refuse(_)) {
+            return None;
+        }
         self.metrics.http_connections += 1;
         self.metrics.http_connections_open += 1;
         let patience = Patience::new(Stage::Idle, now.monotonic_ms);
         let (exchange, encrypted) = (Exchange::default(), door == Door::Https);
-        Some(Conversation::Http { exchange, source, patience, encrypted })
+        Some(Conversation::Http { exchange, source, peer, patience, encrypted })
     }
 
     /// One who brings mail may stay, or is told why not.
@@ -517,6 +524,7 @@ impl Service<'_> {
         &mut self,
         exchange: &mut Exchange,
         source: IpAddr,
+        peer: &Peer,
         input: &[u8],
         now: Now,
     ) -> Progress {
@@ -537,11 +545,23 @@ impl Service<'_> {
                 [metrics.samples(), store.figures().samples(), guarded].concat()
             },
             standing: &|| standing::of(guard, source, now),
+            secrets_wait_seconds: guard.secrets_wait_seconds(peer, now),
+            secret: Secret::Fine,
             phases: &self.phases,
             scratch: &mut self.scratch,
             responses: &self.responses,
         };
         let progress = exchange.receive(input, &mut desk, now);
+        match desk.secret {
+            Secret::Fine => {}
+            Secret::Wrong => {
+                self.metrics.http_secrets_wrong += 1;
+                if !peer.is_exempt() {
+                    self.guard.offended(peer, Offence::WrongSecret, now);
+                }
+            }
+            Secret::Unchecked => self.metrics.http_secrets_unchecked += 1,
+        }
         if progress.consumed > 0 {
             self.http_answers_left -= 1;
         }
