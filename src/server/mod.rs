@@ -21,10 +21,10 @@ use std::fs::File;
 use std::io::{self, Read as _, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::clock::Clock;
-use crate::config::{Impossible, SecretFile, Settings};
+use crate::config::{Impossible, Settings};
 use crate::guard::{self, Guard, Words};
 use crate::http::secret::SecretsError;
 use crate::http::{Gate, Responses, Secrets};
@@ -115,8 +115,8 @@ impl<'s> Server<'s> {
     ) -> Result<Self, StartError> {
         let gate = Gate {
             hosts: settings.http_hosts.clone(),
-            read: secrets(&settings.http_read_secret)?,
-            change: secrets(&settings.http_delete_secret)?,
+            read: secrets(settings.http_read_secret.as_deref())?,
+            change: secrets(settings.http_delete_secret.as_deref())?,
         };
         let bound = bind(settings, surroundings.smtp, surroundings.http)?;
         let doors: Vec<_> = bound.iter().map(|(door, bound)| (*door, bound.address())).collect();
@@ -296,8 +296,8 @@ fn bind_door(
     addresses.iter().map(bind).collect()
 }
 
-fn secrets(file: &SecretFile) -> Result<Secrets, StartError> {
-    let Some(path) = file.path() else { return Ok(Secrets::default()) };
+fn secrets(file: Option<&Path>) -> Result<Secrets, StartError> {
+    let Some(path) = file else { return Ok(Secrets::default()) };
     let read = || -> io::Result<Secrets> {
         let mut text = String::new();
         let most = HTTP_SECRETS_FILE_BYTES_MAX;
