@@ -191,6 +191,38 @@ fn one_service_may_be_passed_alone_and_twice() {
     }
 }
 
+/// Whether TLS is spoken there from the first byte: what is none is answered with an alert.
+fn speaks_tls(address: SocketAddr) -> bool {
+    let mut client = Client::connect(address);
+    client.send(b"GET / HTTP/1.1\r\n\r\n");
+    client.rest().starts_with(&[21, 3])
+}
+
+#[test]
+fn sockets_may_be_passed_for_what_is_encrypted_from_the_first_byte() {
+    let own = ["--smtp", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    // Its own would be where nobody may listen.
+    let flags = [&own[..], &["--smtps", "192.0.2.1:1", "--https", "192.0.2.1:2"]].concat();
+    for names in ["smtps:https", "https:smtps"] {
+        let ((first, first_address), (second, second_address)) = (listener(), listener());
+        let mut activated = Activated::start(first, second, names, &flags);
+        let said = activated.lines_until("https listening on").concat();
+        let (smtps, https) = match names {
+            "smtps:https" => (first_address, second_address),
+            _ => (second_address, first_address),
+        };
+        assert!(said.contains(&format!("smtps listening on {smtps}\n")), "{said}");
+        assert!(said.contains(&format!("https listening on {https}\n")), "{said}");
+        assert!(speaks_tls(smtps) && speaks_tls(https));
+        let address = |service: &str| -> SocketAddr {
+            let line = said.lines().find_map(|line| line.strip_prefix(service)).unwrap();
+            line.strip_prefix(" listening on ").unwrap().parse().unwrap()
+        };
+        assert!(!speaks_tls(address("http")));
+        takes_and_shows_mail(address("smtp"), address("http"));
+    }
+}
+
 #[test]
 fn a_socket_that_cannot_be_used_is_named() {
     let file = || OwnedFd::from(File::open("/dev/null").unwrap());
@@ -205,12 +237,23 @@ fn a_socket_that_cannot_be_used_is_named() {
         (file(), "smtp:http", "the socket that was passed for smtp"),
         (datagram(), "smtp:http", "the socket that was passed for smtp"),
         (connected(), "smtp:http", "the socket that was passed for smtp"),
-        (listener().0, "smtp:mailfly.socket", "FileDescriptorName= has to be smtp or http"),
+        (
+            listener().0,
+            "smtp:mailfly.socket",
+            "FileDescriptorName= has to be smtp, smtps, http or https",
+        ),
         (listener().0, "smtp", "LISTEN_FDNAMES has not as many names"),
     ] {
         let mut activated = Activated::start(passed, listener().0, names, &[]);
         let said = activated.lines_until("mailfly: ").concat();
         assert!(said.contains(reason), "{said}");
+        assert_eq!(activated.child.wait().unwrap().code(), Some(1));
+    }
+    for names in ["smtp:smtps", "https:http"] {
+        let flags = ["--tls-connections", "0"];
+        let mut activated = Activated::start(listener().0, listener().0, names, &flags);
+        let said = activated.lines_until("mailfly: ").concat();
+        assert!(said.contains("--tls-connections has to be at least 1"), "{said}");
         assert_eq!(activated.child.wait().unwrap().code(), Some(1));
     }
 }

@@ -118,7 +118,7 @@ impl<'s> Server<'s> {
             read: secrets(settings.http_read_secret.as_deref())?,
             change: secrets(settings.http_delete_secret.as_deref())?,
         };
-        let bound = bind(settings, surroundings.smtp, surroundings.http)?;
+        let bound = bind(settings, surroundings.sockets)?;
         let doors: Vec<_> = bound.iter().map(|(door, bound)| (*door, bound.address())).collect();
         let smtp_address = doors.iter().find(|(door, _)| *door == Door::Smtp);
         let capacity = settings.capacity().map_err(StartError::Settings)?;
@@ -261,27 +261,31 @@ fn sizes(settings: &Settings) -> Sizes {
     Sizes::for_connections(settings.connections_max).with_tls(tls_connections)
 }
 
-/// The sockets of every door. Those that were passed for a service stand for its addresses.
+/// The sockets of every door. Those that were passed for a door stand for its addresses.
 fn bind(
     settings: &Settings,
-    smtp: Vec<OwnedFd>,
-    http: Vec<OwnedFd>,
+    mut passed: Vec<(Door, OwnedFd)>,
 ) -> Result<Vec<(Door, Bound)>, StartError> {
-    let doors = [
-        (Door::Smtp, smtp, &settings.smtp),
-        (Door::Http, http, &settings.http),
-        (Door::Smtps, vec![], &settings.smtps),
-        (Door::Https, vec![], &settings.https),
-    ];
+    if settings.tls_connections_max == 0 && passed.iter().any(|(door, _)| door.is_encrypted()) {
+        return Err(StartError::Settings(Impossible::Zero("tls-connections")));
+    }
     let mut all = vec![];
-    for (door, passed, addresses) in doors {
-        let bound = bind_door(door, passed, addresses)?;
+    for door in Door::ALL {
+        let sockets = passed.extract_if(.., |(other, _)| *other == door);
+        let sockets = sockets.map(|(_, socket)| socket).collect();
+        let addresses = match door {
+            Door::Smtp => &settings.smtp,
+            Door::Smtps => &settings.smtps,
+            Door::Http => &settings.http,
+            Door::Https => &settings.https,
+        };
+        let bound = bind_door(door, sockets, addresses)?;
         all.extend(bound.into_iter().map(|bound| (door, bound)));
     }
     Ok(all)
 }
 
-/// The sockets that were passed for a service; if none were, sockets at its addresses.
+/// The sockets that were passed for a door; if none were, sockets at its addresses.
 fn bind_door(
     door: Door,
     passed: Vec<OwnedFd>,

@@ -77,6 +77,14 @@ pub enum Door {
 }
 
 impl Door {
+    /// All of them, in the order in which they are opened.
+    pub(super) const ALL: [Self; 4] = [Self::Smtp, Self::Http, Self::Smtps, Self::Https];
+
+    /// Whether everything through it is encrypted.
+    pub(super) fn is_encrypted(self) -> bool {
+        matches!(self, Self::Smtps | Self::Https)
+    }
+
     /// What it is called.
     pub(super) fn name(self) -> &'static str {
         match self {
