@@ -11,10 +11,12 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use base64ct::{Base64, Encoding as _};
 use mailfly::sys::identity;
 use mailfly::sys::sandbox::Sandbox;
 use support::{Client, Daemon, PATIENCE, PROGRAM, request, skipped};
@@ -90,6 +92,66 @@ fn as_root_it_becomes_another_in_no_other_group_and_keeps_what_it_had_read() {
             "{said}"
         );
     }
+}
+
+/// A certificate for this name and its key, in PEM.
+fn pair(name: &str) -> [String; 2] {
+    let pair = rcgen::generate_simple_self_signed(vec![format!("{name}.test")]).unwrap();
+    let pem = |what: &str, der: &[u8]| {
+        let mut room = vec![0; 2 * der.len() + 4];
+        let text = Base64::encode(der, &mut room).unwrap().as_bytes();
+        let lines: Vec<_> = text.chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
+        format!("-----BEGIN {what}-----\n{}\n-----END {what}-----\n", lines.join("\n"))
+    };
+    [pem("CERTIFICATE", pair.cert.der()), pem("PRIVATE KEY", &pair.signing_key.serialize_der())]
+}
+
+/// certbot keeps all that it ever got in one folder, and in another a link to the newest.
+#[test]
+fn a_certificate_behind_links_is_read_again_when_they_lead_to_a_new_one() {
+    let top = tempfile::tempdir().unwrap();
+    let path = |name: &str| top.path().join(name);
+    for folder in ["live", "archive", "elsewhere"] {
+        fs::create_dir(path(folder)).unwrap();
+    }
+    // As certbot does it: a new link, moved over the old one.
+    let link = |folder: &str, number: u32| {
+        for (name, text) in ["fullchain", "privkey"].iter().zip(pair(&format!("number-{number}"))) {
+            fs::write(path(&format!("{folder}/{name}{number}.pem")), text).unwrap();
+            symlink(format!("../{folder}/{name}{number}.pem"), path("live/new")).unwrap();
+            fs::rename(path("live/new"), path(&format!("live/{name}.pem"))).unwrap();
+        }
+    };
+    link("archive", 1);
+    let [chain, key] = ["live/fullchain.pem", "live/privkey.pem"].map(path);
+    let mut daemon = Daemon::run(
+        Command::new(PROGRAM).stderr(Stdio::piped()),
+        &["--tls-certificate", chain.to_str().unwrap(), "--tls-key", key.to_str().unwrap()],
+    );
+    let mut said = BufReader::new(daemon.stderr().unwrap()).lines();
+    let confined = said.next().unwrap().unwrap();
+    let folders = [path("archive"), path("live")].map(|folder| folder.display().to_string());
+    if Sandbox::available() != Sandbox::None {
+        let readable = format!("but to read in {}", folders.join(" "));
+        assert!(confined.ends_with(&readable), "{confined}");
+    }
+    let mut told = || {
+        daemon.signal("HUP");
+        said.next().unwrap().unwrap()
+    };
+    for number in 2..4 {
+        link("archive", number);
+        assert_eq!(told(), "mailfly: the certificate was read again");
+    }
+    if Sandbox::available() == Sandbox::None {
+        return skipped("a_certificate_behind_links", "this kernel has no Landlock");
+    }
+    link("elsewhere", 4);
+    let refused = told();
+    assert!(refused.starts_with("mailfly: the certificate stays as it was: "), "{refused}");
+    assert!(refused.contains("Permission denied"), "{refused}");
+    link("archive", 5);
+    assert_eq!(told(), "mailfly: the certificate was read again");
 }
 
 #[test]

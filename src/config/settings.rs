@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{FileKey, Impossible, Keys, Machine, NetworkKey, RuleKey, Size, TimeToLive, User};
 use crate::guard::{Networks, Rule, Rules};
@@ -208,17 +208,11 @@ impl Settings {
         toml::to_string(&self.keys())
     }
 
-    /// The folders of the files that are read again while the program serves (whoever renews a
-    /// certificate puts a new file in place of the old one); all others are read before, and can be
-    /// opened no longer.
-    #[must_use]
-    pub fn read_again(&self) -> Vec<PathBuf> {
-        let files = [&self.tls_certificate, &self.tls_key].into_iter().flatten();
-        let folder = |file: &PathBuf| match file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        files.map(folder).collect::<BTreeSet<_>>().into_iter().collect()
+    /// The files that are read again while the program serves; all others are read before, and can
+    /// be opened no longer.
+    pub fn read_again(&self) -> impl Iterator<Item = &Path> {
+        let files = [&self.tls_certificate, &self.tls_key].into_iter();
+        files.flatten().map(PathBuf::as_path)
     }
 
     /// The shape of the store that these settings ask for.

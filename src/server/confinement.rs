@@ -1,9 +1,10 @@
 //! What the process gives up between having everything and serving: other users' rights, new
 //! privileges, files. In this order, since each step leaves no way back to the one before.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Settings, User};
 use crate::limits::PASSWD_FILE_BYTES_MAX;
@@ -68,7 +69,8 @@ impl Confinement {
                 Some(found.ok_or_else(|| ConfinementError::NoSuchUser(settings.user.clone()))?)
             }
         };
-        Ok(Self { user, readable: settings.read_again(), sandbox: Sandbox::available() })
+        let readable = folders(settings.read_again());
+        Ok(Self { user, readable, sandbox: Sandbox::available() })
     }
 
     /// Whether this process may do it.
@@ -126,16 +128,68 @@ impl fmt::Display for Confinement {
     }
 }
 
+/// The folders that these files are in: whoever renews a certificate puts a new file in place of the
+/// old one, or, where that is a link, a new file beside the one that it leads to.
+fn folders<'a>(files: impl Iterator<Item = &'a Path>) -> Vec<PathBuf> {
+    let folder = |file: &Path| match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let mut folders = BTreeSet::new();
+    for file in files {
+        let own = folder(file);
+        // What leads nowhere will not be read either, and who reads it says so.
+        let target = file.canonicalize().ok().map(|target| folder(&target));
+        // Where it is no link, or leads within its folder, that is all.
+        let is_elsewhere =
+            |target: &PathBuf| own.canonicalize().map_or(true, |own| !target.starts_with(own));
+        folders.extend(target.filter(is_elsewhere));
+        folders.insert(own);
+    }
+    folders.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn the_folder_of_a_link_and_that_of_what_it_leads_to_may_be_read() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        for folder in ["live", "archive", "live/within"] {
+            fs::create_dir(top.join(folder)).unwrap();
+        }
+        for file in ["archive/1", "live/plain", "live/within/1"] {
+            fs::write(top.join(file), "").unwrap();
+        }
+        symlink("../archive/1", top.join("live/link")).unwrap();
+        symlink("link", top.join("live/link-to-link")).unwrap();
+        symlink("within/1", top.join("live/link-within")).unwrap();
+        symlink("../nowhere/1", top.join("live/broken")).unwrap();
+        let found = |file: &str| {
+            let folders = folders([top.join("live").join(file).as_path()].into_iter());
+            let names = folders.iter().map(|folder| folder.strip_prefix(&top).unwrap());
+            names.map(|name| name.to_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(found("plain"), "live");
+        assert_eq!(found("link"), "archive live");
+        assert_eq!(found("link-to-link"), "archive live");
+        assert_eq!(found("link-within"), "live");
+        assert_eq!(found("broken"), "live");
+        assert_eq!(found("not-there"), "live");
+        assert_eq!(folders([Path::new("not-there")].into_iter()), [Path::new(".")]);
+    }
 
     #[test]
     fn what_is_given_up_is_said_as_far_as_it_is() {
         let told = |sandbox, readable: &[&str]| {
             let user = Some(Identity { uid: 1, gid: 2 });
-            Confinement { user, readable: readable.iter().map(PathBuf::from).collect(), sandbox }
-                .to_string()
+            let readable = readable.iter().map(PathBuf::from).collect();
+            Confinement { user, readable, sandbox }.to_string()
         };
         assert_eq!(
             told(Sandbox::Whole, &["/a", "/b"]),
