@@ -47,7 +47,9 @@ fn it_serves_without_new_privileges_and_without_files_and_says_so() {
     let (daemon, said) = confined(&mut Command::new(PROGRAM), &[]);
     takes_and_shows_mail(daemon.smtp, daemon.http);
     assert_eq!(status(daemon.pid(), "NoNewPrivs"), ["1"]);
-    assert!(said.starts_with("mailfly: confined: no new privileges, "), "{said}");
+    let told = if identity::is_root() { "still root, for want of --user, " } else { "" };
+    let told = format!("mailfly: confined: {told}no capabilities, no new privileges, ");
+    assert!(said.starts_with(&told), "{said}");
     match Sandbox::available() {
         Sandbox::None => {
             assert!(said.contains("no Landlock"), "{said}");
@@ -85,12 +87,58 @@ fn as_root_it_becomes_another_in_no_other_group_and_keeps_what_it_had_read() {
         assert_eq!(status(daemon.pid(), "Uid"), vec![identity.uid.to_string(); 4]);
         assert_eq!(status(daemon.pid(), "Gid"), vec![identity.gid.to_string(); 4]);
         assert_eq!(status(daemon.pid(), "Groups"), [""; 0]);
-        assert_eq!(status(daemon.pid(), "CapPrm"), ["0000000000000000"]);
-        assert_eq!(status(daemon.pid(), "CapEff"), ["0000000000000000"]);
+        assert_without_capabilities(&daemon);
         assert!(
             said.contains(&format!("user {}, group {}, ", identity.uid, identity.gid)),
             "{said}"
         );
+    }
+}
+
+/// None that it has, none that it or a program of its could have again.
+#[track_caller]
+fn assert_without_capabilities(daemon: &Daemon) {
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(status(daemon.pid(), set), ["0000000000000000"], "{set}");
+    }
+}
+
+#[test]
+fn root_that_stays_root_keeps_no_capability() {
+    if !identity::is_root() {
+        return skipped("root_that_stays_root_keeps_no_capability", "this is not root");
+    }
+    let mut plain = Command::new(PROGRAM);
+    // Some that would be handed on, and one less.
+    let mut handed_on = Command::new("setpriv");
+    let some = "+net_bind_service,+dac_override";
+    handed_on.args(["--inh-caps", some, "--ambient-caps", some, "--bounding-set", "-sys_time"]);
+    handed_on.args(["--", PROGRAM]);
+    for command in [&mut plain, &mut handed_on] {
+        let (daemon, said) = confined(command, &[]);
+        takes_and_shows_mail(daemon.smtp, daemon.http);
+        assert_eq!(status(daemon.pid(), "Uid"), ["0"; 4]);
+        assert_without_capabilities(&daemon);
+        assert!(said.contains("still root, for want of --user, no capabilities, "), "{said}");
+    }
+}
+
+#[test]
+fn who_is_not_root_keeps_none_that_it_was_handed() {
+    const TEST: &str = "who_is_not_root_keeps_none_that_it_was_handed";
+    if !identity::is_root() {
+        return skipped(TEST, "this is not root, which alone can hand them on");
+    }
+    if Command::new(PROGRAM).uid(54321).arg("--version").output().is_err() {
+        return skipped(TEST, "only root may run what was built here");
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "54321", "--regid", "54321", "--clear-groups"]);
+    command.args(["--inh-caps", "+net_bind_service", "--ambient-caps", "+net_bind_service"]);
+    let (daemon, _) = confined(command.args(["--", PROGRAM]), &[]);
+    takes_and_shows_mail(daemon.smtp, daemon.http);
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        assert_eq!(status(daemon.pid(), set), ["0000000000000000"], "{set}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the process gives up between having everything and serving: other users' rights, new
-//! privileges, files. In this order, since each step leaves no way back to the one before.
+//! What the process gives up between having everything and serving: other users' rights, root's
+//! powers, new privileges, files. In this order, since each step leaves no way back to the one before.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Settings, User};
 use crate::limits::PASSWD_FILE_BYTES_MAX;
+use crate::sys::capabilities;
 use crate::sys::identity::{self, Identity};
 use crate::sys::sandbox::Sandbox;
 
@@ -15,6 +16,8 @@ use crate::sys::sandbox::Sandbox;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confinement {
     user: Option<Identity>,
+    /// It is root, and stays root.
+    stays_root: bool,
     /// What may still be read.
     readable: Vec<PathBuf>,
     sandbox: Sandbox,
@@ -70,7 +73,8 @@ impl Confinement {
             }
         };
         let readable = folders(settings.read_again());
-        Ok(Self { user, readable, sandbox: Sandbox::available() })
+        let stays_root = user.is_none() && identity::is_root();
+        Ok(Self { user, stays_root, readable, sandbox: Sandbox::available() })
     }
 
     /// Whether this process may do it.
@@ -90,9 +94,12 @@ impl Confinement {
     /// The kernel's. The process may have given up a part then: end it.
     pub fn enter(&self) -> Result<Self, ConfinementError> {
         let failed = |what| move |error| ConfinementError::System(what, error);
+        capabilities::renounce_bounds().map_err(failed("capabilities"))?;
         if let Some(user) = self.user {
             identity::assume(user).map_err(failed("being root"))?;
         }
+        // Binding needed some, and nothing needs any from here on.
+        capabilities::renounce().map_err(failed("capabilities"))?;
         identity::renounce_new_privileges().map_err(failed("new privileges"))?;
         let sandbox = Sandbox::enter(&self.readable).map_err(failed("files"))?;
         Ok(Self { sandbox, ..self.clone() })
@@ -104,7 +111,10 @@ impl fmt::Display for Confinement {
         if let Some(Identity { uid, gid }) = self.user {
             write!(formatter, "user {uid}, group {gid}, ")?;
         }
-        formatter.write_str("no new privileges, ")?;
+        if self.stays_root {
+            formatter.write_str("still root, for want of --user, ")?;
+        }
+        formatter.write_str("no capabilities, no new privileges, ")?;
         match self.sandbox {
             Sandbox::Whole => {
                 formatter.write_str("no files, no new addresses, no signals to others")
@@ -189,13 +199,16 @@ mod tests {
         let told = |sandbox, readable: &[&str]| {
             let user = Some(Identity { uid: 1, gid: 2 });
             let readable = readable.iter().map(PathBuf::from).collect();
-            Confinement { user, readable, sandbox }.to_string()
+            Confinement { user, stays_root: false, readable, sandbox }.to_string()
         };
         assert_eq!(
             told(Sandbox::Whole, &["/a", "/b"]),
-            "user 1, group 2, no new privileges, no files, no new addresses, no signals to others, \
+            "user 1, group 2, no capabilities, no new privileges, no files, no new addresses, no signals to others, \
              but to read in /a /b"
         );
+        let root =
+            Confinement { user: None, stays_root: true, readable: vec![], sandbox: Sandbox::Whole };
+        assert!(root.to_string().starts_with("still root, for want of --user, no capabilities, "));
         assert!(told(Sandbox::Partial(3), &[]).contains("Landlock 3 of this kernel is too old"));
         assert!(told(Sandbox::None, &["/a"]).ends_with("has no Landlock, or not enabled"));
     }
