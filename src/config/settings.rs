@@ -211,7 +211,8 @@ impl Settings {
     /// The files that are read again while the program serves; all others are read before, and can
     /// be opened no longer.
     pub fn read_again(&self) -> impl Iterator<Item = &Path> {
-        let files = [&self.tls_certificate, &self.tls_key].into_iter();
+        let secrets = [&self.http_read_secret, &self.http_delete_secret];
+        let files = [&self.tls_certificate, &self.tls_key].into_iter().chain(secrets);
         files.flatten().map(PathBuf::as_path)
     }
 
