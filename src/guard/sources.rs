@@ -741,8 +741,14 @@ mod tests {
     /// Whoever is banned for longer for something else is not free to guess.
     #[test]
     fn no_other_ban_hides_the_one_for_offences() {
-        for action in [Action::Reject, Action::Tarpit] {
-            let mut rules = only(Rule::Messages, setting(1, MINUTE, 60 * MINUTE));
+        for (action, ban_ms, hides) in [
+            (Action::Reject, 60 * MINUTE, true),
+            (Action::Tarpit, 60 * MINUTE, true),
+            (Action::Reject, 5 * MINUTE, false),
+            // Harsher, and over sooner.
+            (Action::Tarpit, 5 * MINUTE, true),
+        ] {
+            let mut rules = only(Rule::Messages, setting(1, MINUTE, ban_ms));
             let offences = Setting { action, ..setting(20, 10 * MINUTE, 10 * MINUTE) };
             rules.set(Rule::Offences, Some(offences)).unwrap();
             let mut sources = Sources::new(1, 9);
@@ -753,17 +759,17 @@ mod tests {
             assert_eq!(sources.secrets_wait_until_ms(who, &rules, 0), None, "and show a secret");
             let looks = (0..100).filter(|_| guess(&mut sources, who, &rules, 0)).count();
             assert_eq!(looks, 5, "{action:?}");
-            let until_ms = sources.secrets_wait_until_ms(who, &rules, MINUTE);
-            assert_eq!(until_ms, Some(10 * MINUTE));
-            assert_eq!(sources.ban(ipv4(1), place, &rules, MINUTE).unwrap().rule, Rule::Messages);
+            let ban = sources.ban(ipv4(1), place, &rules, MINUTE).unwrap();
+            assert_eq!(ban.rule == Rule::Messages, hides);
             // Also when its connection is over, and the place is wanted by others.
             sources.disconnected(ipv4(1), place, Purpose::Reading);
             for number in 2..1000 {
-                let (place, _) = sources.connected(ipv4(number), Purpose::Reading, &rules, MINUTE);
+                let (place, _) =
+                    sources.connected(ipv4(number), Purpose::Reading, &rules, 6 * MINUTE);
                 sources.disconnected(ipv4(number), place, Purpose::Reading);
             }
-            let (place, _) = sources.connected(ipv4(1), Purpose::Reading, &rules, 2 * MINUTE);
-            let until_ms = sources.secrets_wait_until_ms((ipv4(1), place), &rules, 2 * MINUTE);
+            let (place, _) = sources.connected(ipv4(1), Purpose::Reading, &rules, 7 * MINUTE);
+            let until_ms = sources.secrets_wait_until_ms((ipv4(1), place), &rules, 7 * MINUTE);
             assert_eq!(until_ms, Some(10 * MINUTE));
         }
     }
