@@ -106,6 +106,7 @@ impl World {
                     naming: Naming::Local,
                     hostname: "mail.example",
                     smtp: "127.0.0.1:1025",
+                    encrypted: false,
                     ready: true,
                     samples: &|_| vec![],
                     phases: &self.phases,

@@ -132,8 +132,11 @@ impl Errand<'_, '_, '_> {
         let (_, message, view) = self.view(&name)?;
         let spelling = link::spelling(&name, self.desk.naming);
         let path = link::attachment(&name, self.desk.naming, message.id);
-        let link =
-            self.request.host.map_or(path.clone(), |host| format!("http://{}{path}", host.text()));
+        let scheme = if self.desk.encrypted { "https" } else { "http" };
+        let link = self
+            .request
+            .host
+            .map_or(path.clone(), |host| format!("{scheme}://{}{path}", host.text()));
         Ok(api::show(&spelling, &message, view, &link, self.desk.responses)?)
     }
 

@@ -20,6 +20,8 @@ pub struct Desk<'a> {
     pub hostname: &'a str,
     /// Where it takes mail, for the pages to tell; `127.0.0.1:1025`, say. Empty if nowhere.
     pub smtp: &'a str,
+    /// Whether the one who asks does so through TLS.
+    pub encrypted: bool,
     /// Whether new work is welcome; not while the server drains. Connections close after their next
     /// answer then.
     pub ready: bool,

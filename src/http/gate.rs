@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! is it meant for us     every request, before its path is looked at      421
-//! does a foreign page    every route: a foreign Origin                    403
+//! does a foreign page    every route: a foreign Origin, or as part of it   403
 //! ask                    changes and streams: also Sec-Fetch-Site
 //! who is it              as the route's reach says                        401
 //!                        after too many wrong secrets, none is looked at  429
@@ -97,7 +97,7 @@ impl Gate {
     ) -> Result<Passed, Denied> {
         // No foreign page may read an answer of ours anyway. So this costs no honest one anything,
         // and holds for what is yet to come: a browser says the origin of whoever opens a stream.
-        if request.has_foreign_origin() {
+        if request.has_foreign_origin() || request.is_embedded_elsewhere() {
             return Err(Denied::Foreign);
         }
         // Other sites may link to what is only read.
@@ -204,6 +204,27 @@ mod tests {
             ("Origin: http://h:2\r\nSec-Fetch-Site: same-site\r\n", [foreign; 4]),
             // A link from another site.
             ("Sec-Fetch-Site: cross-site\r\n", [None, None, foreign, foreign]),
+            (
+                "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n\
+                 Sec-Fetch-Dest: document\r\n",
+                [None, None, foreign, foreign],
+            ),
+            // What is no link.
+            (
+                "Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image\r\n",
+                [foreign; 4],
+            ),
+            (
+                "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\n\
+                 Sec-Fetch-Dest: iframe\r\n",
+                [foreign; 4],
+            ),
+            // Parts of our own pages.
+            (
+                "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\n\
+                 Sec-Fetch-Dest: iframe\r\n",
+                [None; 4],
+            ),
         ] {
             assert_eq!(passes(&gate("", ""), fields), passed, "{fields}");
         }

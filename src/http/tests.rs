@@ -26,6 +26,7 @@ struct World {
     /// What became of the secrets that were shown.
     secrets: Vec<Secret>,
     gate: Gate,
+    encrypted: bool,
     ready: bool,
     now: Now,
 }
@@ -50,6 +51,7 @@ impl World {
             secrets_wait_seconds: None,
             secrets: Vec::new(),
             gate: Gate { hosts: vec!["h".parse().expect("a name")], ..Gate::default() },
+            encrypted: false,
             ready: true,
             now: Now { monotonic_ms: 1000, unix_ms: 784_111_777_042 },
         }
@@ -91,6 +93,7 @@ impl World {
             gate: &self.gate,
             hostname: "mail.example",
             smtp: "127.0.0.1:1025",
+            encrypted: self.encrypted,
             ready: self.ready,
             samples: &samples,
             standing: &standing,
@@ -230,6 +233,9 @@ impl Answer {
         assert!(self.field("Content-Security-Policy").contains("default-src 'none'"), "{self:?}");
         assert!(self.field("Content-Security-Policy").contains("frame-ancestors"), "{self:?}");
         assert!(matches!(self.field("Referrer-Policy"), "no-referrer" | "same-origin"));
+        let is_sandboxed = self.field("Content-Security-Policy").starts_with("sandbox");
+        let opener = if is_sandboxed { "" } else { "same-origin" };
+        assert_eq!(self.field("Cross-Origin-Opener-Policy"), opener, "{self:?}");
         assert!(!self.head.contains("Set-Cookie"), "{self:?}");
         assert!(!self.head.contains("script-src"), "{self:?}");
         // Nobody is told that he may look at this from elsewhere.
@@ -312,6 +318,45 @@ fn law_a_foreign_page_changes_nothing() {
             };
             assert!(allowed.contains(&answer.status), "{fields} {path}: {answer:?}");
             world.assert_untouched();
+        }
+    });
+}
+
+/// A page of another site may neither have what is here as a part of it, nor make the visitor's
+/// browser ask for it again and again, which would have it rendered each time.
+#[test]
+fn law_no_route_is_part_of_a_page_of_another_site() {
+    every_request(|world, route, method, path| {
+        for site in ["cross-site", "same-site", "whatever"] {
+            for (mode, dest) in [
+                ("no-cors", "image"),
+                ("no-cors", "script"),
+                ("no-cors", "style"),
+                ("no-cors", "empty"),
+                ("cors", "empty"),
+                ("websocket", "websocket"),
+                ("navigate", "iframe"),
+                ("navigate", "object"),
+                ("navigate", "embed"),
+                ("", ""),
+            ] {
+                let fields = format!(
+                    "Sec-Fetch-Site: {site}\r\nSec-Fetch-Mode: {mode}\r\nSec-Fetch-Dest: {dest}\r\n"
+                );
+                let answer = world.ask_with(method.as_str(), path, &fields, "");
+                assert!(matches!(answer.status, 403 | 405), "{fields} {path}: {answer:?}");
+                world.assert_untouched();
+            }
+        }
+        // Whoever follows a link from there reads it, and our own pages have what they consist of.
+        let link = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n";
+        let own =
+            "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\n";
+        if method == Method::Get && route.method == Method::Get {
+            for fields in [link, own] {
+                let answer = world.ask_with("GET", path, fields, "");
+                assert!(matches!(answer.status, 200 | 303), "{fields} {path}: {answer:?}");
+            }
         }
     });
 }
@@ -632,6 +677,20 @@ fn the_source_is_the_message_behind_its_trace() {
     );
     assert_eq!(answer.text(), trace + LETTER);
     assert_eq!(answer.field("Content-Type"), "text/plain; charset=utf-8");
+}
+
+/// Or a client would show its secret on the way there, for all to see.
+#[test]
+fn what_was_asked_for_through_tls_links_to_nothing_without() {
+    for (encrypted, scheme) in [(false, "http"), (true, "https")] {
+        let (mut world, id) = World::with_mail();
+        world.encrypted = encrypted;
+        let path = format!("/api/v1/mailbox/bob/{id}");
+        let shown = world.ask("GET", &path).json();
+        let link = format!("{scheme}://h:8025{path}/attachment/0");
+        assert_eq!(shown["attachments"][0]["download-link"], link);
+        assert_eq!(shown["attachments"][0]["view-link"], link);
+    }
 }
 
 #[test]

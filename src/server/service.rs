@@ -193,8 +193,8 @@ impl Protocol for Service<'_> {
                 }
                 progress
             }
-            Conversation::Http { exchange, source, peer, patience, .. } => {
-                let progress = self.answer(exchange, *source, peer, input, now);
+            Conversation::Http { exchange, source, peer, patience, encrypted } => {
+                let progress = self.answer(exchange, (*source, peer), *encrypted, input, now);
                 match progress {
                     Progress { then: Then::Yield, consumed: 0 } => {}
                     // Within a request, which it may have been asked to go on with.
@@ -531,8 +531,8 @@ impl Service<'_> {
     fn answer(
         &mut self,
         exchange: &mut Exchange,
-        source: IpAddr,
-        peer: &Peer,
+        (source, peer): (IpAddr, &Peer),
+        encrypted: bool,
         input: &[u8],
         now: Now,
     ) -> Progress {
@@ -547,6 +547,7 @@ impl Service<'_> {
             gate: &self.gate,
             hostname: self.session.hostname(),
             smtp: &self.smtp_address,
+            encrypted,
             ready: !self.draining,
             samples: &|store| {
                 let guarded = guard.figures().samples(guard.standing_bans(now));
