@@ -296,6 +296,19 @@ mod tests {
     }
 
     #[test]
+    fn law_only_these_routes_need_no_secret_for_reading() {
+        for route in ROUTES {
+            let expected = match route.action {
+                A::Style | A::Livez | A::Readyz => Open,
+                A::Refused | A::RefusedPage => Own,
+                _ if route.method == Get => Read,
+                _ => Change,
+            };
+            assert_eq!(route.reach, expected, "{route:?}");
+        }
+    }
+
+    #[test]
     fn law_only_the_route_with_a_reason_takes_a_body() {
         for route in ROUTES {
             assert_eq!(route.body_bytes_max > 0, route.method == Patch, "{route:?}");
