@@ -444,7 +444,8 @@ pub const EVENTS_PER_TURN: usize = 256;
 pub const ACCEPTS_PER_TURN: usize = 64;
 /// How many entries of the timer wheel one turn looks at.
 pub const TIMERS_PER_TURN: usize = 256;
-/// The timer wheel's grain, in milliseconds: deadlines pass up to this much late.
+/// The timer wheel's grain, in milliseconds: deadlines are seen to pass less than this late, by a
+/// loop that comes round.
 pub const TIMER_TICK_MS: u64 = 16;
 /// How often a protocol is told the time for its own sweeps, in milliseconds.
 pub const PROTOCOL_TICK_MS: u64 = 1000;

@@ -68,6 +68,10 @@ pub struct Metrics {
     pub http_connections_open: u64,
     /// HTTP connections that were refused because there were too many.
     pub http_connections_refused: u64,
+    /// Requests that showed a secret which is none.
+    pub http_secrets_wrong: u64,
+    /// Requests whose secret was not looked at, after too many wrong ones of their source.
+    pub http_secrets_unchecked: u64,
     /// Connections that were to be encrypted.
     pub tls_connections: u64,
     /// Connections that are encrypted, or about to be.
@@ -114,6 +118,10 @@ impl Metrics {
             let help = "Connections that were refused because there were too many.";
             Sample::counter("mailfly_connections_refused", help, value).labelled("service", service)
         };
+        let secrets = |reason, value| {
+            let help = "Secrets that did not open what they were shown for, by the reason.";
+            Sample::counter("mailfly_http_secrets_refused", help, value).labelled("reason", reason)
+        };
         vec![
             connections("smtp", self.smtp_connections),
             connections("http", self.http_connections),
@@ -124,6 +132,8 @@ impl Metrics {
             connections_refused("smtp", self.smtp_connections_refused),
             connections_refused("http", self.http_connections_refused),
             connections_refused("tls", self.tls_connections_refused),
+            secrets("wrong", self.http_secrets_wrong),
+            secrets("unchecked", self.http_secrets_unchecked),
             Sample::counter(
                 "mailfly_tls_handshakes",
                 "TLS handshakes that were finished.",

@@ -7,8 +7,8 @@
 mod support;
 
 use std::fs;
-use std::io::Write as _;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
 
 use support::{Client, Daemon, PROGRAM};
 
@@ -92,6 +92,55 @@ fn a_file_without_secrets_ends_the_start_and_its_contents_are_not_said() {
             assert!(!said.contains("hunter2"), "{said}");
         }
     }
+}
+
+#[test]
+fn secrets_are_read_again_when_that_is_asked_for_and_what_are_none_change_nothing() {
+    let (read, delete) = (file("first-for-reading\n"), file("first-for-deleting\n"));
+    let paths = [&read, &delete].map(|file| file.path().to_str().unwrap().to_owned());
+    let mut daemon = Daemon::run(
+        Command::new(PROGRAM).stderr(Stdio::piped()),
+        &["--http-read-secret", &paths[0], "--http-delete-secret", &paths[1]],
+    );
+    let mut said = BufReader::new(daemon.stderr().unwrap()).lines();
+    assert!(said.next().unwrap().unwrap().starts_with("mailfly: confined: "));
+    let mut told = |first: Option<&str>| {
+        match first {
+            Some(text) => fs::write(&paths[0], text).unwrap(),
+            None => fs::remove_file(&paths[0]).unwrap(),
+        }
+        daemon.signal("HUP");
+        [0; 2].map(|_| said.next().unwrap().unwrap())
+    };
+    let mut kept = Client::connect(daemon.http);
+    let mut reads = |secret: &str| {
+        let fields = format!("Host: localhost\r\nAuthorization: Bearer {secret}\r\n");
+        // Over a connection that was there before, too.
+        kept.send(format!("HEAD /metrics HTTP/1.1\r\n{fields}\r\n").as_bytes());
+        let old = kept.head().split(' ').nth(1).unwrap().parse::<u16>().unwrap();
+        assert_eq!(status(&daemon, "GET", "/metrics", &fields), old);
+        old
+    };
+    assert_eq!(reads("first-for-reading"), 200);
+    let again = ["reading", "deleting"]
+        .map(|purpose| format!("mailfly: the secrets for {purpose} were read again"));
+    assert_eq!(told(Some("second-for-reading\n")), again);
+    assert_eq!((reads("first-for-reading"), reads("second-for-reading")), (401, 200));
+    for (text, reason) in [
+        (Some(""), "no secret in it"),
+        (Some("hunter2\n"), "line 1: a secret has at least 8 bytes"),
+        (None, "No such file"),
+    ] {
+        let [first, second] = told(text);
+        let stays = "mailfly: the secrets for reading stay as they were: cannot take secrets from ";
+        assert!(first.starts_with(stays) && first.contains(&paths[0]), "{first}");
+        assert!(first.contains(reason) && !first.contains("hunter2"), "{first}");
+        assert_eq!(second, again[1]);
+        assert_eq!((reads("first-for-reading"), reads("second-for-reading")), (401, 200));
+        assert_eq!((reads("hunter2"), reads("")), (401, 401));
+    }
+    assert_eq!(told(Some("third-for-reading\n")), again);
+    assert_eq!((reads("second-for-reading"), reads("third-for-reading")), (401, 200));
 }
 
 #[test]

@@ -11,10 +11,12 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use base64ct::{Base64, Encoding as _};
 use mailfly::sys::identity;
 use mailfly::sys::sandbox::Sandbox;
 use support::{Client, Daemon, PATIENCE, PROGRAM, request, skipped};
@@ -45,7 +47,9 @@ fn it_serves_without_new_privileges_and_without_files_and_says_so() {
     let (daemon, said) = confined(&mut Command::new(PROGRAM), &[]);
     takes_and_shows_mail(daemon.smtp, daemon.http);
     assert_eq!(status(daemon.pid(), "NoNewPrivs"), ["1"]);
-    assert!(said.starts_with("mailfly: confined: no new privileges, "), "{said}");
+    let told = if identity::is_root() { "still root, for want of --user, " } else { "" };
+    let told = format!("mailfly: confined: {told}no capabilities, no new privileges, ");
+    assert!(said.starts_with(&told), "{said}");
     match Sandbox::available() {
         Sandbox::None => {
             assert!(said.contains("no Landlock"), "{said}");
@@ -83,13 +87,119 @@ fn as_root_it_becomes_another_in_no_other_group_and_keeps_what_it_had_read() {
         assert_eq!(status(daemon.pid(), "Uid"), vec![identity.uid.to_string(); 4]);
         assert_eq!(status(daemon.pid(), "Gid"), vec![identity.gid.to_string(); 4]);
         assert_eq!(status(daemon.pid(), "Groups"), [""; 0]);
-        assert_eq!(status(daemon.pid(), "CapPrm"), ["0000000000000000"]);
-        assert_eq!(status(daemon.pid(), "CapEff"), ["0000000000000000"]);
+        assert_without_capabilities(&daemon);
         assert!(
             said.contains(&format!("user {}, group {}, ", identity.uid, identity.gid)),
             "{said}"
         );
     }
+}
+
+/// None that it has, none that it or a program of its could have again.
+#[track_caller]
+fn assert_without_capabilities(daemon: &Daemon) {
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(status(daemon.pid(), set), ["0000000000000000"], "{set}");
+    }
+}
+
+#[test]
+fn root_that_stays_root_keeps_no_capability() {
+    if !identity::is_root() {
+        return skipped("root_that_stays_root_keeps_no_capability", "this is not root");
+    }
+    let mut plain = Command::new(PROGRAM);
+    // Some that would be handed on, and one less.
+    let mut handed_on = Command::new("setpriv");
+    let some = "+net_bind_service,+dac_override";
+    handed_on.args(["--inh-caps", some, "--ambient-caps", some, "--bounding-set", "-sys_time"]);
+    handed_on.args(["--", PROGRAM]);
+    for command in [&mut plain, &mut handed_on] {
+        let (daemon, said) = confined(command, &[]);
+        takes_and_shows_mail(daemon.smtp, daemon.http);
+        assert_eq!(status(daemon.pid(), "Uid"), ["0"; 4]);
+        assert_without_capabilities(&daemon);
+        assert!(said.contains("still root, for want of --user, no capabilities, "), "{said}");
+    }
+}
+
+#[test]
+fn who_is_not_root_keeps_none_that_it_was_handed() {
+    const TEST: &str = "who_is_not_root_keeps_none_that_it_was_handed";
+    if !identity::is_root() {
+        return skipped(TEST, "this is not root, which alone can hand them on");
+    }
+    if Command::new(PROGRAM).uid(54321).arg("--version").output().is_err() {
+        return skipped(TEST, "only root may run what was built here");
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "54321", "--regid", "54321", "--clear-groups"]);
+    command.args(["--inh-caps", "+net_bind_service", "--ambient-caps", "+net_bind_service"]);
+    let (daemon, _) = confined(command.args(["--", PROGRAM]), &[]);
+    takes_and_shows_mail(daemon.smtp, daemon.http);
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        assert_eq!(status(daemon.pid(), set), ["0000000000000000"], "{set}");
+    }
+}
+
+/// A certificate for this name and its key, in PEM.
+fn pair(name: &str) -> [String; 2] {
+    let pair = rcgen::generate_simple_self_signed(vec![format!("{name}.test")]).unwrap();
+    let pem = |what: &str, der: &[u8]| {
+        let mut room = vec![0; 2 * der.len() + 4];
+        let text = Base64::encode(der, &mut room).unwrap().as_bytes();
+        let lines: Vec<_> = text.chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
+        format!("-----BEGIN {what}-----\n{}\n-----END {what}-----\n", lines.join("\n"))
+    };
+    [pem("CERTIFICATE", pair.cert.der()), pem("PRIVATE KEY", &pair.signing_key.serialize_der())]
+}
+
+/// certbot keeps all that it ever got in one folder, and in another a link to the newest.
+#[test]
+fn a_certificate_behind_links_is_read_again_when_they_lead_to_a_new_one() {
+    let top = tempfile::tempdir().unwrap();
+    let path = |name: &str| top.path().join(name);
+    for folder in ["live", "archive", "elsewhere"] {
+        fs::create_dir(path(folder)).unwrap();
+    }
+    // As certbot does it: a new link, moved over the old one.
+    let link = |folder: &str, number: u32| {
+        for (name, text) in ["fullchain", "privkey"].iter().zip(pair(&format!("number-{number}"))) {
+            fs::write(path(&format!("{folder}/{name}{number}.pem")), text).unwrap();
+            symlink(format!("../{folder}/{name}{number}.pem"), path("live/new")).unwrap();
+            fs::rename(path("live/new"), path(&format!("live/{name}.pem"))).unwrap();
+        }
+    };
+    link("archive", 1);
+    let [chain, key] = ["live/fullchain.pem", "live/privkey.pem"].map(path);
+    let mut daemon = Daemon::run(
+        Command::new(PROGRAM).stderr(Stdio::piped()),
+        &["--tls-certificate", chain.to_str().unwrap(), "--tls-key", key.to_str().unwrap()],
+    );
+    let mut said = BufReader::new(daemon.stderr().unwrap()).lines();
+    let confined = said.next().unwrap().unwrap();
+    let folders = [path("archive"), path("live")].map(|folder| folder.display().to_string());
+    if Sandbox::available() != Sandbox::None {
+        let readable = format!("but to read in {}", folders.join(" "));
+        assert!(confined.ends_with(&readable), "{confined}");
+    }
+    let mut told = || {
+        daemon.signal("HUP");
+        said.next().unwrap().unwrap()
+    };
+    for number in 2..4 {
+        link("archive", number);
+        assert_eq!(told(), "mailfly: the certificate was read again");
+    }
+    if Sandbox::available() == Sandbox::None {
+        return skipped("a_certificate_behind_links", "this kernel has no Landlock");
+    }
+    link("elsewhere", 4);
+    let refused = told();
+    assert!(refused.starts_with("mailfly: the certificate stays as it was: "), "{refused}");
+    assert!(refused.contains("Permission denied"), "{refused}");
+    link("archive", 5);
+    assert_eq!(told(), "mailfly: the certificate was read again");
 }
 
 #[test]
@@ -191,6 +301,38 @@ fn one_service_may_be_passed_alone_and_twice() {
     }
 }
 
+/// Whether TLS is spoken there from the first byte: what is none is answered with an alert.
+fn speaks_tls(address: SocketAddr) -> bool {
+    let mut client = Client::connect(address);
+    client.send(b"GET / HTTP/1.1\r\n\r\n");
+    client.rest().starts_with(&[21, 3])
+}
+
+#[test]
+fn sockets_may_be_passed_for_what_is_encrypted_from_the_first_byte() {
+    let own = ["--smtp", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    // Its own would be where nobody may listen.
+    let flags = [&own[..], &["--smtps", "192.0.2.1:1", "--https", "192.0.2.1:2"]].concat();
+    for names in ["smtps:https", "https:smtps"] {
+        let ((first, first_address), (second, second_address)) = (listener(), listener());
+        let mut activated = Activated::start(first, second, names, &flags);
+        let said = activated.lines_until("https listening on").concat();
+        let (smtps, https) = match names {
+            "smtps:https" => (first_address, second_address),
+            _ => (second_address, first_address),
+        };
+        assert!(said.contains(&format!("smtps listening on {smtps}\n")), "{said}");
+        assert!(said.contains(&format!("https listening on {https}\n")), "{said}");
+        assert!(speaks_tls(smtps) && speaks_tls(https));
+        let address = |service: &str| -> SocketAddr {
+            let line = said.lines().find_map(|line| line.strip_prefix(service)).unwrap();
+            line.strip_prefix(" listening on ").unwrap().parse().unwrap()
+        };
+        assert!(!speaks_tls(address("http")));
+        takes_and_shows_mail(address("smtp"), address("http"));
+    }
+}
+
 #[test]
 fn a_socket_that_cannot_be_used_is_named() {
     let file = || OwnedFd::from(File::open("/dev/null").unwrap());
@@ -205,12 +347,23 @@ fn a_socket_that_cannot_be_used_is_named() {
         (file(), "smtp:http", "the socket that was passed for smtp"),
         (datagram(), "smtp:http", "the socket that was passed for smtp"),
         (connected(), "smtp:http", "the socket that was passed for smtp"),
-        (listener().0, "smtp:mailfly.socket", "FileDescriptorName= has to be smtp or http"),
+        (
+            listener().0,
+            "smtp:mailfly.socket",
+            "FileDescriptorName= has to be smtp, smtps, http or https",
+        ),
         (listener().0, "smtp", "LISTEN_FDNAMES has not as many names"),
     ] {
         let mut activated = Activated::start(passed, listener().0, names, &[]);
         let said = activated.lines_until("mailfly: ").concat();
         assert!(said.contains(reason), "{said}");
+        assert_eq!(activated.child.wait().unwrap().code(), Some(1));
+    }
+    for names in ["smtp:smtps", "https:http"] {
+        let flags = ["--tls-connections", "0"];
+        let mut activated = Activated::start(listener().0, listener().0, names, &flags);
+        let said = activated.lines_until("mailfly: ").concat();
+        assert!(said.contains("--tls-connections has to be at least 1"), "{said}");
         assert_eq!(activated.child.wait().unwrap().code(), Some(1));
     }
 }

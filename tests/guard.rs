@@ -327,3 +327,116 @@ fn who_is_slowed_down_waits_for_each_reply_and_nobody_else_does() {
     slow.expect("250");
     assert_eq!(browser.metric("mailfly_smtp_replies_held_total"), 1);
 }
+
+/// One request with this secret, from the network of this number: the answer's status, and how many
+/// seconds it says to wait.
+fn show(daemon: &Daemon, network: u8, path: &str, secret: &str) -> (u16, Option<u64>) {
+    let mut client = Client::from(source(network), daemon.http);
+    client.send(
+        format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Authorization: Bearer {secret}\r\n\r\n"
+        )
+        .as_bytes(),
+    );
+    let answer = String::from_utf8(client.rest()).unwrap();
+    let retry = answer.lines().find_map(|line| line.strip_prefix("Retry-After: "));
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, retry.map(|seconds| seconds.parse().unwrap()))
+}
+
+fn secret_file() -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"for-reading\n").unwrap();
+    file
+}
+
+#[test]
+fn wrong_secrets_weigh_toward_a_ban_in_which_none_is_looked_at() {
+    let secret = secret_file();
+    let daemon = wary(&["--http-read-secret", secret.path().to_str().unwrap()]);
+    let list = "/api/v1/mailbox/b";
+    // Eight weigh as much as is allowed; the right one is never held against anybody.
+    for number in 0..8 {
+        assert_eq!(show(&daemon, 1, list, &format!("guess-no-{number}")), (401, None));
+        assert_eq!(show(&daemon, 1, list, "for-reading").0, 200);
+    }
+    assert_eq!(show(&daemon, 1, list, "one-more-guess").0, 401);
+    for secret in ["another-guess", "for-reading"] {
+        let (status, seconds) = show(&daemon, 1, list, secret);
+        assert_eq!(status, 429);
+        assert!((590..=600).contains(&seconds.unwrap()), "{seconds:?}");
+    }
+    connect(&daemon, 1).expect("554 5.7.1 ");
+    // It may still ask why; others feel nothing.
+    assert_eq!(show(&daemon, 1, "/api/v1/refused", "for-reading").0, 200);
+    assert_eq!(show(&daemon, 2, list, "for-reading").0, 200);
+    let _other = introduced(&daemon, 2);
+    let mut client = Client::from(source(2), daemon.http);
+    client.send(
+        b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+          Authorization: Bearer for-reading\r\n\r\n",
+    );
+    let metrics = String::from_utf8(client.rest()).unwrap();
+    for line in [
+        "mailfly_http_secrets_refused_total{reason=\"wrong\"} 9\n",
+        "mailfly_http_secrets_refused_total{reason=\"unchecked\"} 2\n",
+        "mailfly_guard_bans_total{rule=\"offences\"} 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+}
+
+/// A proxy on this machine brings everybody: whoever guesses through it must not shut out the rest,
+/// and whoever it says it brings is counted for itself.
+#[test]
+fn who_guesses_through_a_proxy_is_banned_only_if_the_proxy_says_who_it_is() {
+    let secret = secret_file();
+    let flags = ["--http-read-secret", secret.path().to_str().unwrap()];
+    let daemon = Daemon::start(&flags);
+    let list = "/api/v1/mailbox/b";
+    for _ in 0..50 {
+        assert_eq!(show(&daemon, 1, list, "wrong-guess").0, 401);
+    }
+    assert_eq!(show(&daemon, 1, list, "for-reading").0, 200);
+
+    let daemon = Daemon::start(&[&flags[..], &["--proxy-from", "127.0.0.0/8"]].concat());
+    let proxied = |client: &str, secret: &str| {
+        let mut proxy = Client::connect(daemon.http);
+        proxy.send(
+            format!(
+                "PROXY TCP4 {client} 198.51.100.2 40000 80\r\nGET {list} HTTP/1.1\r\n\
+                 Host: localhost\r\nConnection: close\r\nAuthorization: Bearer {secret}\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        let answer = String::from_utf8(proxy.rest()).unwrap();
+        answer.split(' ').nth(1).unwrap().parse::<u16>().unwrap()
+    };
+    for _ in 0..9 {
+        assert_eq!(proxied("192.0.2.1", "wrong-guess"), 401);
+    }
+    assert_eq!(proxied("192.0.2.1", "for-reading"), 429);
+    assert_eq!(proxied("192.0.2.2", "for-reading"), 200);
+}
+
+#[test]
+fn readers_at_once_are_bounded_for_each_source_apart_from_mail() {
+    let daemon = wary(&["--guard-connections-at-once", "3"]);
+    let reader = |network| Browser::over(Client::from(source(network), daemon.http));
+    let answers = |browser: &mut Browser| browser.get("/livez").status == 200;
+    let mut readers: Vec<_> = (0..3).map(|_| reader(1)).collect();
+    assert!(readers.iter_mut().all(answers));
+    assert_eq!(Client::from(source(1), daemon.http).rest(), b"", "one too many");
+    assert!(answers(&mut reader(2)), "others are let in");
+    let _mail: Vec<_> = (0..3).map(|_| introduced(&daemon, 1)).collect();
+    connect(&daemon, 1).expect("421 4.7.0 ");
+    // Whoever leaves makes room; and one after the other there may be any number.
+    readers.clear();
+    for _ in 0..200 {
+        let mut client = Client::from(source(1), daemon.http);
+        client.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        assert!(client.rest().starts_with(b"HTTP/1.1 200 "));
+    }
+    assert_eq!(findings(&mut reader(2), "connections-at-once"), 2);
+}

@@ -516,3 +516,33 @@ fn stalwart_cyclic_mime_a_message_within_itself() {
         }
     });
 }
+
+/// Known since 2001 as the HTML form protocol attack: a web page has its visitor's browser post a form
+/// to a mail server that the page itself does not reach, with commands in it, which the server finds
+/// behind some lines that it only calls errors.
+#[test]
+fn form_protocol_attack_a_web_page_sends_mail_through_its_visitors_browser() {
+    for policy in POLICIES {
+        let daemon = small(policy, &[]);
+        for method in Method::ALL {
+            let mut client = Client::connect(daemon.smtp);
+            client.expect("220");
+            client.send(
+                format!(
+                    "{} / HTTP/1.1\r\nHost: {}\r\nContent-Length: 100\r\n\r\n\
+                     EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<victim@b>\r\nBDAT 2 LAST\r\n\r\nQUIT\r\n",
+                    method.as_str(),
+                    daemon.smtp,
+                )
+                .as_bytes(),
+            );
+            let said = String::from_utf8(client.rest()).unwrap();
+            assert_eq!(said.lines().count(), 1, "{said}");
+            assert!(
+                said.starts_with("550 No such user") || said.starts_with("500 5.5.1 "),
+                "{said}"
+            );
+        }
+        assert_eq!(Browser::connect(daemon.http).ids("victim").len(), 0);
+    }
+}

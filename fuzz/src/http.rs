@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use mailfly::clock::Now;
 use mailfly::http::request::Request;
 use mailfly::http::standing::Standing;
-use mailfly::http::{Desk, Exchange, Gate, Responses, Scratch};
+use mailfly::http::{Desk, Exchange, Gate, Responses, Scratch, Secret};
 use mailfly::limits::{KIB, MIB};
 use mailfly::phases::Phases;
 use mailfly::progress::Then;
@@ -106,11 +106,14 @@ impl World {
                     naming: Naming::Local,
                     hostname: "mail.example",
                     smtp: "127.0.0.1:1025",
+                    encrypted: false,
                     ready: true,
                     samples: &|_| vec![],
                     phases: &self.phases,
                     gate: &self.gate,
                     standing: &Standing::default,
+                    secrets_wait_seconds: None,
+                    secret: Secret::default(),
                     scratch: &mut self.scratch,
                     responses: &self.responses,
                 };

@@ -24,7 +24,7 @@ class Units(unittest.TestCase):
                 text = unit.read_text().replace("/usr/local/bin/mailfly", "/bin/true")
                 pathlib.Path(folder, unit.name).write_text(text)
             units = sorted(str(path) for path in pathlib.Path(folder).iterdir())
-            self.assertEqual(len(units), 3)
+            self.assertEqual(len(units), 5)
             run = subprocess.run([analyze, "verify", "--man=no", *units], capture_output=True, text=True,
                                  timeout=SECONDS_MAX, env={"PATH": os.environ["PATH"]})
             # It speaks of other units of the machine too.
@@ -32,7 +32,7 @@ class Units(unittest.TestCase):
             self.assertEqual((run.returncode, said), (0, []))
 
     def test_the_sockets_have_the_names_that_the_program_knows(self):
-        for service in ("smtp", "http"):
+        for service in ("smtp", "http", "smtps", "https"):
             lines = (UNITS / f"mailfly-{service}.socket").read_text().splitlines()
             self.assertIn(f"FileDescriptorName={service}", lines)
             self.assertIn("Service=mailfly.service", lines)

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{RuleKey, SecretFile, Size, TimeToLive, TrustKey, User, WordsKey};
+use super::{FileKey, NetworkKey, RuleKey, Size, TimeToLive, User};
 use crate::guard::Rule;
 use crate::http::AllowedHost;
 use crate::smtp::hostname::Hostname;
@@ -47,11 +47,11 @@ pub struct Keys {
     /// Read again at SIGHUP. What cannot be used then is told on standard error, and changes
     /// nothing.
     #[arg(verbatim_doc_comment, long, value_name = "FILE", help_heading = LISTENING)]
-    pub tls_certificate: Option<WordsKey>,
+    pub tls_certificate: Option<FileKey>,
 
     /// The certificate's private key, in PEM; `none`: in the same file. [default: none]
     #[arg(long, value_name = "FILE", help_heading = LISTENING)]
-    pub tls_key: Option<WordsKey>,
+    pub tls_key: Option<FileKey>,
 
     /// Connections encrypted at once; 0: STARTTLS is not offered. [default: 1024]
     ///
@@ -65,7 +65,7 @@ pub struct Keys {
     /// Has to say so, in version 1 or 2, at every port; others are not asked. Addresses and
     /// networks such as 10.0.0.0/8 or 2001:db8::/32; may be repeated.
     #[arg(verbatim_doc_comment, long, value_name = "NETWORK", value_delimiter = ',', help_heading = LISTENING)]
-    pub proxy_from: Option<Vec<TrustKey>>,
+    pub proxy_from: Option<Vec<NetworkKey>>,
 
     /// What the server calls itself. [default: the system's hostname]
     #[arg(long, value_name = "NAME", help_heading = LISTENING)]
@@ -94,14 +94,15 @@ pub struct Keys {
     /// Reading needs a secret of this file; none: it needs none. [default: none]
     ///
     /// One secret a line. It is shown as a Bearer token, or as a password with any name.
+    /// The file is read again at SIGHUP.
     #[arg(verbatim_doc_comment, long, value_name = "FILE", help_heading = READING)]
-    pub http_read_secret: Option<SecretFile>,
+    pub http_read_secret: Option<FileKey>,
 
     /// Deleting and marking need a secret of this file. [default: none]
     ///
     /// It will do for reading, too. none: what is needed for reading is needed.
     #[arg(verbatim_doc_comment, long, value_name = "FILE", help_heading = READING)]
-    pub http_delete_secret: Option<SecretFile>,
+    pub http_delete_secret: Option<FileKey>,
 
     /// How bad requests are answered. [default: curt]
     #[arg(long, value_name = "POLICY", help_heading = MAIL)]
@@ -151,9 +152,9 @@ pub struct Keys {
     /// No rule of the guard applies to it. Addresses and networks such as 10.0.0.0/8 or
     /// 2001:db8::/32; none: nobody.
     #[arg(verbatim_doc_comment, long, value_name = "CIDR", value_delimiter = ',', help_heading = GUARD)]
-    pub trust: Option<Vec<TrustKey>>,
+    pub trust: Option<Vec<NetworkKey>>,
 
-    /// Connections that a source has open. [default: 50 reject]
+    /// Connections that a source has open, and as many to read. [default: 50 reject]
     ///
     /// A source is an IPv4 address, or the /64 of an IPv6 one. A rule is off, or says what is
     /// allowed and what is done about more: reject (550), discard (250, and nothing is kept) or
@@ -172,8 +173,8 @@ pub struct Keys {
 
     /// What a source's offences weigh. [default: 40/10m ban 10m reject]
     ///
-    /// A bad request weighs 2, a message that is never finished or a time-out 5, and speaking
-    /// before the banner 10.
+    /// A bad request weighs 2; a message that is never finished, a time-out or a wrong secret 5;
+    /// and speaking before the banner 10. While the ban lasts, no secret of its is looked at.
     #[arg(verbatim_doc_comment, long, value_name = "RULE", help_heading = GUARD)]
     pub guard_offences: Option<RuleKey>,
 
@@ -195,7 +196,7 @@ pub struct Keys {
 
     /// The words that are not wanted in a subject, one a line. [default: none]
     #[arg(long, value_name = "FILE", help_heading = GUARD)]
-    pub words_file: Option<WordsKey>,
+    pub words_file: Option<FileKey>,
 }
 
 const LISTENING: &str = "Listening";
@@ -366,7 +367,7 @@ impl Keys {
             "tls-certificate" => self.tls_certificate = Some(parsed(text)?),
             "tls-key" => self.tls_key = Some(parsed(text)?),
             "tls-connections" => self.tls_connections = Some(count(text)?),
-            "proxy-from" => self.proxy_from = Some(trusted(text)?),
+            "proxy-from" => self.proxy_from = Some(list(text)?),
             "hostname" => self.hostname = Some(parsed(text)?),
             "connections" => self.connections = Some(count(text)?),
             "user" => self.user = Some(parsed(text)?),
@@ -381,7 +382,7 @@ impl Keys {
             "mailboxes" => self.mailboxes = Some(count(text)?),
             "mailbox-size" => self.mailbox_size = Some(parsed(text)?),
             "messages-per-mailbox" => self.messages_per_mailbox = Some(count(text)?),
-            "trust" => self.trust = Some(trusted(text)?),
+            "trust" => self.trust = Some(list(text)?),
             "guard-connections-at-once" => self.guard_connections_at_once = Some(parsed(text)?),
             "guard-connections" => self.guard_connections = Some(parsed(text)?),
             "guard-messages" => self.guard_messages = Some(parsed(text)?),
@@ -416,10 +417,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 
 fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     text.split(',').map(|text| address(text.trim())).collect()
-}
-
-fn trusted(text: &str) -> Result<Vec<TrustKey>, String> {
-    text.split(',').map(|text| parsed(text.trim())).collect()
 }
 
 fn chosen<T: ValueEnum>(text: &str) -> Result<T, String> {

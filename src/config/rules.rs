@@ -1,5 +1,4 @@
-//! The guard's rules and whom it trusts, as people write them. Not here: what a rule means
-//! (`guard`).
+//! The guard's rules, as people write them. Not here: what a rule means (`guard`).
 //!
 //! A rule is written in words, of which what is left out stays as it is by default:
 //!
@@ -11,13 +10,12 @@
 //! ```
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::TimeToLive;
-use crate::guard::{Action, Counts, Network, NetworkError, Networks, Rule, Rules, Setting};
+use crate::guard::{Action, Counts, Rule, Rules, Setting};
 
 /// What was written about a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -193,130 +191,6 @@ impl TryFrom<String> for RuleKey {
     }
 }
 
-/// One entry of the list of whom to trust: a network, or `none`, which stands alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum TrustKey {
-    /// Nobody.
-    Nobody,
-    /// All of a network.
-    Network(Network),
-}
-
-impl TrustKey {
-    /// The list that these entries are.
-    ///
-    /// # Errors
-    /// More than there may be, or `none` and somebody.
-    pub(super) fn networks(list: &[Self]) -> Result<Networks, String> {
-        let networks: Vec<_> = list
-            .iter()
-            .filter_map(|entry| match entry {
-                Self::Nobody => None,
-                Self::Network(network) => Some(*network),
-            })
-            .collect();
-        if !networks.is_empty() && networks.len() < list.len() {
-            return Err("`none` stands alone".to_owned());
-        }
-        Networks::new(&networks).map_err(|error| error.to_string())
-    }
-
-    /// The entries that a list is written as.
-    pub(super) fn list(networks: &Networks) -> Vec<Self> {
-        match networks.as_slice() {
-            [] => vec![Self::Nobody],
-            networks => networks.iter().copied().map(Self::Network).collect(),
-        }
-    }
-}
-
-impl FromStr for TrustKey {
-    type Err = NetworkError;
-
-    fn from_str(text: &str) -> Result<Self, NetworkError> {
-        if text == "none" { Ok(Self::Nobody) } else { text.parse().map(Self::Network) }
-    }
-}
-
-impl fmt::Display for TrustKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nobody => formatter.write_str("none"),
-            Self::Network(network) => network.fmt(formatter),
-        }
-    }
-}
-
-impl From<TrustKey> for String {
-    fn from(key: TrustKey) -> Self {
-        key.to_string()
-    }
-}
-
-impl TryFrom<String> for TrustKey {
-    type Error = NetworkError;
-
-    fn try_from(text: String) -> Result<Self, NetworkError> {
-        text.parse()
-    }
-}
-
-/// The file with the words that are not wanted in a subject, or `none`. A file of that name is
-/// `./none`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct WordsKey(Option<PathBuf>);
-
-/// A text that names no file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoPath;
-
-impl WordsKey {
-    /// The file.
-    #[must_use]
-    pub fn path(&self) -> Option<&Path> {
-        self.0.as_deref()
-    }
-
-    pub(super) fn of(path: Option<&Path>) -> Self {
-        Self(path.map(Path::to_owned))
-    }
-}
-
-impl From<WordsKey> for String {
-    fn from(WordsKey(path): WordsKey) -> Self {
-        path.map_or_else(|| "none".to_owned(), |path| path.to_string_lossy().into_owned())
-    }
-}
-
-impl FromStr for WordsKey {
-    type Err = NoPath;
-
-    fn from_str(text: &str) -> Result<Self, NoPath> {
-        if text.is_empty() || text.contains('\0') {
-            return Err(NoPath);
-        }
-        Ok(Self((text != "none").then(|| text.into())))
-    }
-}
-
-impl TryFrom<String> for WordsKey {
-    type Error = NoPath;
-
-    fn try_from(text: String) -> Result<Self, NoPath> {
-        text.parse()
-    }
-}
-
-impl fmt::Display for NoPath {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("no path of a file, and not `none`")
-    }
-}
-
-impl std::error::Error for NoPath {}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -377,19 +251,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn nobody_is_trusted_by_a_word_that_stands_alone() {
-        let list = |text: &str| {
-            let list: Vec<TrustKey> = text.split(',').map(|entry| entry.parse().unwrap()).collect();
-            TrustKey::networks(&list)
-        };
-        assert_eq!(list("none"), Ok(Networks::default()));
-        assert_eq!(TrustKey::list(&Networks::default()), [TrustKey::Nobody]);
-        assert_eq!(list("127.0.0.0/8,::1"), Ok(Networks::loopback()));
-        assert!(list("none,::1").is_err());
-        assert_eq!(TrustKey::networks(&[]), Ok(Networks::default()));
-    }
-
     proptest! {
         #[test]
         fn a_rule_is_read_as_it_is_shown(
@@ -407,7 +268,6 @@ mod tests {
         #[test]
         fn no_text_upsets_the_reading(text in "\\PC*") {
             let _ = text.parse::<RuleKey>();
-            let _ = text.parse::<TrustKey>();
         }
     }
 }

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{
-    Impossible, Keys, Machine, RuleKey, SecretFile, Size, TimeToLive, TrustKey, User, WordsKey,
-};
+use super::{FileKey, Impossible, Keys, Machine, NetworkKey, RuleKey, Size, TimeToLive, User};
 use crate::guard::{Networks, Rule, Rules};
 use crate::http::AllowedHost;
 use crate::limits::{
@@ -48,10 +46,10 @@ pub struct Settings {
     pub user: User,
     /// The names under which mail is shown, beside addresses and `localhost`.
     pub http_hosts: Vec<AllowedHost>,
-    /// Where the secrets are that reading needs.
-    pub http_read_secret: SecretFile,
-    /// Where the secrets are that deleting and marking need.
-    pub http_delete_secret: SecretFile,
+    /// The file of the secrets that reading needs, if it needs any.
+    pub http_read_secret: Option<PathBuf>,
+    /// The file of the secrets that deleting and marking need.
+    pub http_delete_secret: Option<PathBuf>,
     /// How bad requests are answered.
     pub policy: Policy,
     /// What of an address names its mailbox.
@@ -117,15 +115,15 @@ impl Settings {
         let mailbox_bytes = MAILBOX_BYTES_DEFAULT.min(share(memory_bytes, MAILBOX_SHARE));
         let mailbox_bytes_max =
             bytes(keys.mailbox_size, mailbox_bytes.max(message_bytes_max.saturating_mul(3)));
-        let trusted = keys.trust.as_deref().map_or(Ok(Networks::loopback()), TrustKey::networks);
+        let trusted = keys.trust.as_deref().map_or(Ok(Networks::loopback()), NetworkKey::networks);
         let trusted = trusted.map_err(Impossible::Trust)?;
         let rules = rules(&keys)?;
         let mailboxes = u32::try_from(memory_bytes / TABLE_SHARE / SLOT_BYTES).unwrap_or(u32::MAX);
         let proxies =
-            keys.proxy_from.as_deref().map_or(Ok(Networks::default()), TrustKey::networks);
+            keys.proxy_from.as_deref().map_or(Ok(Networks::default()), NetworkKey::networks);
         let proxies = proxies.map_err(Impossible::Proxies)?;
         let connections_max = connections(keys.connections, machine)?;
-        let file = |key: Option<WordsKey>| key.and_then(|file| file.path().map(PathBuf::from));
+        let file = |key: Option<FileKey>| key.and_then(|file| file.path().map(PathBuf::from));
         let settings = Self {
             smtp: keys.smtp.unwrap_or_else(|| local(1025)),
             http: keys.http.unwrap_or_else(|| local(8025)),
@@ -141,8 +139,8 @@ impl Settings {
             connections_max,
             user: keys.user.unwrap_or_default(),
             http_hosts: keys.http_host.unwrap_or_default(),
-            http_read_secret: keys.http_read_secret.unwrap_or_default(),
-            http_delete_secret: keys.http_delete_secret.unwrap_or_default(),
+            http_read_secret: file(keys.http_read_secret),
+            http_delete_secret: file(keys.http_delete_secret),
             policy: keys.policy.map_or(Policy::Curt, Policy::from),
             naming: keys.naming.map_or(Naming::Local, Naming::from),
             message_bytes_max,
@@ -172,15 +170,15 @@ impl Settings {
             hostname: Some(self.hostname.clone()),
             smtps: Some(self.smtps.clone()),
             https: Some(self.https.clone()),
-            tls_certificate: Some(WordsKey::of(self.tls_certificate.as_deref())),
-            tls_key: Some(WordsKey::of(self.tls_key.as_deref())),
+            tls_certificate: Some(FileKey::of(self.tls_certificate.as_deref())),
+            tls_key: Some(FileKey::of(self.tls_key.as_deref())),
             tls_connections: Some(self.tls_connections_max),
-            proxy_from: Some(TrustKey::list(&self.proxies)),
+            proxy_from: Some(NetworkKey::list(&self.proxies)),
             connections: Some(self.connections_max),
             user: Some(self.user.clone()),
             http_host: Some(self.http_hosts.clone()),
-            http_read_secret: Some(self.http_read_secret.clone()),
-            http_delete_secret: Some(self.http_delete_secret.clone()),
+            http_read_secret: Some(FileKey::of(self.http_read_secret.as_deref())),
+            http_delete_secret: Some(FileKey::of(self.http_delete_secret.as_deref())),
             policy: Some(self.policy.into()),
             naming: Some(self.naming.into()),
             message_size: Some(Size(self.message_bytes_max)),
@@ -189,7 +187,7 @@ impl Settings {
             mailboxes: Some(self.mailboxes_max),
             mailbox_size: Some(Size(self.mailbox_bytes_max)),
             messages_per_mailbox: Some(self.mailbox_messages_max),
-            trust: Some(TrustKey::list(&self.trusted)),
+            trust: Some(NetworkKey::list(&self.trusted)),
             guard_connections_at_once: rule(Rule::ConnectionsAtOnce),
             guard_connections: rule(Rule::Connections),
             guard_messages: rule(Rule::Messages),
@@ -198,7 +196,7 @@ impl Settings {
             guard_words: rule(Rule::Words),
             guard_subjects: rule(Rule::Subjects),
             guard_bodies: rule(Rule::Bodies),
-            words_file: Some(WordsKey::of(self.words_file.as_deref())),
+            words_file: Some(FileKey::of(self.words_file.as_deref())),
         }
     }
 
@@ -210,17 +208,12 @@ impl Settings {
         toml::to_string(&self.keys())
     }
 
-    /// The folders of the files that are read again while the program serves (whoever renews a
-    /// certificate puts a new file in place of the old one); all others are read before, and can be
-    /// opened no longer.
-    #[must_use]
-    pub fn read_again(&self) -> Vec<PathBuf> {
-        let files = [&self.tls_certificate, &self.tls_key].into_iter().flatten();
-        let folder = |file: &PathBuf| match file.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        files.map(folder).collect::<BTreeSet<_>>().into_iter().collect()
+    /// The files that are read again while the program serves; all others are read before, and can
+    /// be opened no longer.
+    pub fn read_again(&self) -> impl Iterator<Item = &Path> {
+        let secrets = [&self.http_read_secret, &self.http_delete_secret];
+        let files = [&self.tls_certificate, &self.tls_key].into_iter().chain(secrets);
+        files.flatten().map(PathBuf::as_path)
     }
 
     /// The shape of the store that these settings ask for.
@@ -383,7 +376,7 @@ mod tests {
         let sizes = (1_usize..=1 << 30, 0_usize..1 << 34, 0_usize..1 << 40);
         let counts = (1_u32..1 << 20, 1_u32..);
         let trust = prop_oneof![
-            Just(vec![TrustKey::Nobody]),
+            Just(vec![NetworkKey::Nobody]),
             any::<std::net::Ipv6Addr>()
                 .prop_map(|address| vec![address.to_string().parse().unwrap()]),
         ];

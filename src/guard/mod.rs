@@ -4,10 +4,12 @@
 //!
 //! ```text
 //!  connected(address) ──> (Peer, Verdict)      connections at once, connections, ban
+//!  reader_connected(address) ──> (Peer, Verdict)      connections at once
 //!     │  offended(peer, offence) ──> Verdict   offences
 //!     │  mail(peer) ──> Inspection             ban, bounces                  ┐
 //!     │     body(peer, inspection, bytes)      messages, words, subjects,    │ message.rs
 //!     │     finished(peer, inspection)         bodies ──> Verdict            ┘
+//!  secrets_wait_seconds(peer)                 may one who reads show a secret?
 //!  disconnected(peer)
 //!
 //!  explain(address)      why was I refused?
@@ -67,11 +69,11 @@ pub use words::{Words, WordsError};
 
 use banned_subjects::BannedSubjects;
 use repeats::Repeats;
-use sources::{Place, Sources};
+use sources::{Place, Purpose, Sources};
 
 use crate::clock::Now;
 
-/// All that is known of those who bring mail, and of what they bring.
+/// All that is known of those who bring mail or read it, and of what they bring.
 #[derive(Debug)]
 pub struct Guard {
     rules: Rules,
@@ -92,6 +94,7 @@ pub struct Guard {
 pub struct Peer {
     source: Source,
     place: Place,
+    purpose: Purpose,
 }
 
 impl Guard {
@@ -123,24 +126,44 @@ impl Guard {
         }
     }
 
-    /// A connection was accepted from an address. One that is refused is not counted; its [`Peer`]
-    /// may be dropped.
+    /// A connection was accepted from an address, of one who brings mail. One that is refused is not
+    /// counted; its [`Peer`] may be dropped.
     pub fn connected(&mut self, address: IpAddr, now: Now) -> (Peer, Verdict) {
+        self.received(address, Purpose::Mail, now)
+    }
+
+    /// The same, of one who reads mail. No more is asked than how many of them its source has open:
+    /// whoever is banned may read why, and who asks for mail again and again does no harm by it.
+    pub fn reader_connected(&mut self, address: IpAddr, now: Now) -> (Peer, Verdict) {
+        self.received(address, Purpose::Reading, now)
+    }
+
+    fn received(&mut self, address: IpAddr, purpose: Purpose, now: Now) -> (Peer, Verdict) {
         let source = Source::from(address);
         if self.trusted.contains(address) {
-            return (Peer { source, place: Place::Nowhere }, Verdict::Allow);
+            return (Peer { source, place: Place::Nowhere, purpose }, Verdict::Allow);
         }
-        let (place, finding) = self.sources.connected(source, &self.rules, now.monotonic_ms);
+        let now_ms = now.monotonic_ms;
+        let (place, finding) = self.sources.connected(source, purpose, &self.rules, now_ms);
         self.figures.crowd_connections += u64::from(place == Place::Crowd);
-        let peer = Peer { source, place };
+        let peer = Peer { source, place, purpose };
         let verdict = self.verdict(&peer, finding, now);
         (peer, verdict)
+    }
+
+    /// For how many seconds more no secret that a reader shows is to be looked at, right or wrong,
+    /// since its source is banned for its offences; `None`: it may show one.
+    #[must_use]
+    pub fn secrets_wait_seconds(&self, peer: &Peer, now: Now) -> Option<u64> {
+        let who = (peer.source, peer.place);
+        let until_ms = self.sources.secrets_wait_until_ms(who, &self.rules, now.monotonic_ms)?;
+        Some(until_ms.saturating_sub(now.monotonic_ms).div_ceil(1000))
     }
 
     /// A connection is over.
     #[expect(clippy::needless_pass_by_value, reason = "nothing is counted out twice")]
     pub fn disconnected(&mut self, peer: Peer) {
-        self.sources.disconnected(peer.source, peer.place);
+        self.sources.disconnected(peer.source, peer.place, peer.purpose);
     }
 
     /// A peer did what honest clients do not. [`Verdict::Refuse`]: its source is banned from now

@@ -10,17 +10,20 @@ pub enum Offence {
     /// It spoke before the banner: RFC 5321 section 3.1 has clients wait for it, and programs that
     /// send in bulk to whoever answers do not.
     EarlyTalk,
+    /// One who reads showed a secret that is none: a slip, or a guess.
+    WrongSecret,
 }
 
 impl Offence {
     /// What it weighs. Slips weigh little, since mail programs have bugs; what takes a slot for
-    /// nothing weighs more; what is only done by those who do not listen weighs most. By default a
-    /// source is banned with the fifth of those in ten minutes, or with the 21st fault.
+    /// nothing, or a guess at a secret, weighs more; what is only done by those who do not listen
+    /// weighs most. By default a source is banned with the fifth of those in ten minutes, with the
+    /// ninth wrong secret, or with the 21st fault.
     #[must_use]
     pub fn weight(self) -> u16 {
         match self {
             Self::Fault => 2,
-            Self::Unfinished => 5,
+            Self::Unfinished | Self::WrongSecret => 5,
             Self::EarlyTalk => 10,
         }
     }

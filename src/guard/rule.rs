@@ -12,7 +12,7 @@ use crate::limits::{
 /// What the guard looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// How many connections a source has open.
+    /// How many connections a source has open to bring mail, and how many to read it.
     ConnectionsAtOnce,
     /// How many connections a source makes in a window.
     Connections,

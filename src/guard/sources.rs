@@ -16,6 +16,7 @@
 //! banned sources of his own (16,384 of a family, each of which had to earn it) makes newcomers of
 //! that family share, and neither keeps them out nor gets past the rules.
 
+use super::offence::Offence;
 use super::rule::{Action, Rule, Rules};
 use super::source::Source;
 use super::table::{Key, Table, Worth};
@@ -48,13 +49,24 @@ pub(super) enum Place {
     Crowd,
 }
 
+/// What a connection is for. Both kinds are counted, each for itself, so that neither takes the
+/// other's room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Mail,
+    Reading,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Standing {
     connections: Window,
     messages: Window,
     offences: Window,
-    open: u32,
+    /// Open connections, by [`Purpose`].
+    open: [u32; 2],
     seen_ms: u64,
+    /// Until when it is banned for its offences, whichever ban is the one that stands.
+    offences_until_ms: u64,
     ban: Option<Mark>,
     /// The last time that something was found.
     last: Option<Mark>,
@@ -86,8 +98,9 @@ const NOBODY: Standing = Standing {
     connections: Window::EMPTY,
     messages: Window::EMPTY,
     offences: Window::EMPTY,
-    open: 0,
+    open: [0; 2],
     seen_ms: 0,
+    offences_until_ms: 0,
     ban: None,
     last: None,
 };
@@ -112,15 +125,19 @@ impl Sources {
     pub(super) fn connected(
         &mut self,
         source: Source,
+        purpose: Purpose,
         rules: &Rules,
         now_ms: u64,
     ) -> (Place, Option<Finding>) {
         let (place, standing) = self.newcomer(source, rules, now_ms);
         let before = standing.ban;
-        let finding = standing.connected(rules, factor(place), now_ms);
+        let finding = match purpose {
+            Purpose::Mail => standing.connected(rules, factor(place), now_ms),
+            Purpose::Reading => standing.at_once(purpose, rules, factor(place)),
+        };
         let banned = standing.ban.filter(|ban| Some(*ban) != before);
         let refused = finding.is_some_and(|finding| finding.action == Action::Reject);
-        standing.open += u32::from(!refused);
+        standing.open[purpose as usize] += u32::from(!refused);
         self.count_ban(banned);
         (if refused { Place::Nowhere } else { place }, finding)
     }
@@ -141,10 +158,21 @@ impl Sources {
         bans
     }
 
-    pub(super) fn disconnected(&mut self, source: Source, place: Place) {
+    pub(super) fn disconnected(&mut self, source: Source, place: Place, purpose: Purpose) {
         if let Some(standing) = self.standing_mut(source, place) {
-            standing.open = standing.open.saturating_sub(1);
+            let open = &mut standing.open[purpose as usize];
+            *open = open.saturating_sub(1);
         }
+    }
+
+    /// Until when no secret of the source's is to be looked at.
+    pub(super) fn secrets_wait_until_ms(
+        &self,
+        (source, place): (Source, Place),
+        rules: &Rules,
+        now_ms: u64,
+    ) -> Option<u64> {
+        self.standing(source, place)?.secrets_wait_until_ms(place, rules, now_ms)
     }
 
     /// Something happened that [`Rule::Messages`] or [`Rule::Offences`] counts.
@@ -277,22 +305,26 @@ fn limit(count_max: u32, factor: u32) -> u32 {
 
 impl Standing {
     fn connected(&mut self, rules: &Rules, factor: u32, now_ms: u64) -> Option<Finding> {
-        let at_once = rules.of(Rule::ConnectionsAtOnce).and_then(|setting| {
-            let limit = limit(setting.count_max, factor);
-            (self.open >= limit).then_some(Finding {
-                rule: Rule::ConnectionsAtOnce,
-                action: setting.action,
-                count: self.open + 1,
-                limit,
-                until_ms: None,
-            })
-        });
+        let at_once = self.at_once(Purpose::Mail, rules, factor);
         let found = harsher(self.ban(rules, now_ms), at_once);
         // What is turned away anyway is no connection.
         if found.is_some_and(|finding| finding.action == Action::Reject) {
             return found;
         }
         harsher(found, self.charge(Rule::Connections, 1, rules, factor, now_ms))
+    }
+
+    /// Whether one more would be too many at once.
+    fn at_once(&self, purpose: Purpose, rules: &Rules, factor: u32) -> Option<Finding> {
+        let setting = rules.of(Rule::ConnectionsAtOnce)?;
+        let (open, limit) = (self.open[purpose as usize], limit(setting.count_max, factor));
+        (open >= limit).then_some(Finding {
+            rule: Rule::ConnectionsAtOnce,
+            action: setting.action,
+            count: open + 1,
+            limit,
+            until_ms: None,
+        })
     }
 
     /// Counts, unless that would be too much: then it is a finding, and nothing is added, so that
@@ -328,6 +360,9 @@ impl Standing {
         let until_ms = Some(until_ms);
         let finding = Finding { rule, action: setting.action, count, limit, until_ms };
         if banned {
+            if rule == Rule::Offences {
+                self.offences_until_ms = now_ms.saturating_add(setting.ban_ms);
+            }
             self.set_ban(ban, &finding, now_ms);
             return self.ban(rules, now_ms);
         }
@@ -346,12 +381,27 @@ impl Standing {
         }
     }
 
+    /// A crowd, which is never banned, waits until there is room for one more wrong secret.
+    fn secrets_wait_until_ms(&self, place: Place, rules: &Rules, now_ms: u64) -> Option<u64> {
+        let setting = rules.of(Rule::Offences)?;
+        let until_ms = match place {
+            Place::Crowd => {
+                let room = limit(setting.count_max, factor(place))
+                    .saturating_sub(Offence::WrongSecret.weight().into());
+                self.offences.falls_to_ms(room, setting.window_ms, now_ms)
+            }
+            _ => self.offences_until_ms,
+        };
+        (until_ms > now_ms).then_some(until_ms)
+    }
+
     fn ban(&self, rules: &Rules, now_ms: u64) -> Option<Finding> {
         self.ban.filter(|ban| ban.until_ms > now_ms)?.finding(rules)
     }
 
     fn worth(&self, rules: &Rules, now_ms: u64) -> Worth {
-        if self.open > 0 || self.ban.is_some_and(|ban| ban.until_ms > now_ms) {
+        let is_banned = self.ban.is_some_and(|ban| ban.until_ms > now_ms);
+        if self.open != [0; 2] || is_banned || self.offences_until_ms > now_ms {
             return Worth::Kept;
         }
         let count = [Rule::Connections, Rule::Messages, Rule::Offences]
@@ -370,7 +420,8 @@ impl Standing {
 
     fn used(&self, rule: Rule, rules: &Rules, now_ms: u64) -> u32 {
         let window = match rule {
-            Rule::ConnectionsAtOnce => return self.open,
+            // Those that there are more of, since what is allowed holds for each kind.
+            Rule::ConnectionsAtOnce => return self.open[0].max(self.open[1]),
             Rule::Connections => &self.connections,
             Rule::Messages => &self.messages,
             _ => &self.offences,
@@ -418,60 +469,68 @@ mod tests {
 
     /// A source connects, sends so many messages, and goes.
     fn send(sources: &mut Sources, source: Source, messages: u32, rules: &Rules, now: u64) -> bool {
-        let (place, found) = sources.connected(source, rules, now);
+        let (place, found) = sources.connected(source, Purpose::Mail, rules, now);
         let mut refused = found.is_some();
         for _ in 0..messages {
             let charged = sources.charge((source, place), Rule::Messages, 1, rules, now);
             refused |= charged.is_some();
         }
-        sources.disconnected(source, place);
+        sources.disconnected(source, place, Purpose::Mail);
         refused
     }
 
     proptest! {
         #[test]
-        fn connections_at_once_are_counted_exactly(
+        fn connections_at_once_are_counted_exactly_and_mail_apart_from_reading(
             seed in any::<u128>(), limit in 1_u32..5,
-            steps in prop::collection::vec((0_u32..40, any::<bool>()), 1..300),
+            steps in prop::collection::vec((0_u32..40, any::<bool>(), any::<bool>()), 1..300),
         ) {
             let rules = only(Rule::ConnectionsAtOnce, setting(limit, 0, 0));
             let mut sources = Sources::new(1, seed);
-            let mut open: Vec<(u32, Place)> = Vec::new();
-            for (number, opens) in steps {
+            let mut open: Vec<(u32, Place, Purpose)> = Vec::new();
+            for (number, reads, opens) in steps {
+                let purpose = if reads { Purpose::Reading } else { Purpose::Mail };
                 if opens {
-                    let (place, found) = sources.connected(ipv4(number), &rules, 0);
-                    let same = |(other, at): &&(u32, Place)| match place {
-                        Place::Crowd => *at == Place::Crowd,
-                        _ => *other == number && *at == Place::Own,
+                    let (place, found) = sources.connected(ipv4(number), purpose, &rules, 0);
+                    let in_crowd = |(_, at, of): &&(u32, Place, Purpose)| {
+                        *at == Place::Crowd && *of == purpose
                     };
-                    let before = open.iter().filter(same).count() as u32;
+                    let alone = |(other, at, of): &&(u32, Place, Purpose)| {
+                        *other == number && *at == Place::Own && *of == purpose
+                    };
                     match found {
                         None => {
-                            let factor = factor(place);
-                            prop_assert!(place != Place::Nowhere && before < limit * factor);
-                            open.push((number, place));
+                            let before = match place {
+                                Place::Crowd => open.iter().filter(in_crowd).count(),
+                                _ => open.iter().filter(alone).count(),
+                            };
+                            let most = limit * factor(place);
+                            prop_assert!(place != Place::Nowhere && (before as u32) < most);
+                            open.push((number, place, purpose));
                         }
                         Some(found) => {
                             prop_assert_eq!(place, Place::Nowhere);
                             prop_assert_eq!(found.count, found.limit + 1);
-                            let all = if found.limit == limit {
-                                before
-                            } else {
-                                open.iter().filter(|(_, at)| *at == Place::Crowd).count() as u32
+                            let before = match found.limit == limit {
+                                true => open.iter().filter(alone).count(),
+                                false => open.iter().filter(in_crowd).count(),
                             };
-                            prop_assert_eq!(all, found.limit);
+                            prop_assert_eq!(before as u32, found.limit);
                         }
                     }
-                } else if let Some(at) = open.iter().position(|(other, _)| *other == number) {
-                    let (number, place) = open.remove(at);
-                    sources.disconnected(ipv4(number), place);
+                } else if let Some(at) = open.iter().position(|(other, _, of)| {
+                    *other == number && *of == purpose
+                }) {
+                    let (number, place, purpose) = open.remove(at);
+                    sources.disconnected(ipv4(number), place, purpose);
                 }
             }
-            for (number, place) in open {
-                sources.disconnected(ipv4(number), place);
+            for (number, place, purpose) in open {
+                sources.disconnected(ipv4(number), place, purpose);
             }
             let family = &sources.families[0];
-            prop_assert!(family.standings.entries().chain(&family.crowds).all(|one| one.open == 0));
+            let mut all = family.standings.entries().chain(&family.crowds);
+            prop_assert!(all.all(|one| one.open == [0; 2]));
         }
 
         #[test]
@@ -481,7 +540,7 @@ mod tests {
         ) {
             let rules = only(Rule::Messages, setting(limit, 2 * MINUTE, 0));
             let mut sources = Sources::new(1, seed);
-            let (place, _) = sources.connected(ipv4(1), &rules, 0);
+            let (place, _) = sources.connected(ipv4(1), Purpose::Mail, &rules, 0);
             let mut taken: Vec<u64> = Vec::new();
             let mut now = 0;
             for step in steps {
@@ -525,7 +584,7 @@ mod tests {
         let mut sources = Sources::new(64, 9);
         assert!(send(&mut sources, ipv6(0), 21, &rules, 0));
         assert!(send(&mut sources, ipv4(0), 21, &rules, 0));
-        let (place, _) = sources.connected(ipv6(1), &rules, 0);
+        let (place, _) = sources.connected(ipv6(1), Purpose::Mail, &rules, 0);
         let rooms = |sources: &Sources| {
             sources
                 .families
@@ -533,10 +592,10 @@ mod tests {
                 .map(|family| (family.standings.entries().count() <= 64 * 16, family.crowds.len()))
         };
         for number in 2..1_000_000 {
-            sources.connected(ipv6(number), &rules, 1 + number / 100_000);
+            sources.connected(ipv6(number), Purpose::Mail, &rules, 1 + number / 100_000);
             // Those that stay take up room for good: a table full of them is the worst there is.
             if number % 100 != 0 {
-                sources.disconnected(ipv6(number), Place::Own);
+                sources.disconnected(ipv6(number), Place::Own, Purpose::Mail);
             }
         }
         assert_eq!(rooms(&sources), [(true, 64); 2]);
@@ -545,7 +604,7 @@ mod tests {
         let ban = sources.ban(ipv6(0), Place::Own, &rules, MINUTE).unwrap();
         assert_eq!(ban.until_ms, Some(10 * MINUTE));
         assert!(!send(&mut sources, ipv4(1), 20, &rules, MINUTE), "IPv4 has room of its own");
-        let (_, found) = sources.connected(ipv6(1), &rules, MINUTE);
+        let (_, found) = sources.connected(ipv6(1), Purpose::Mail, &rules, MINUTE);
         assert!(found.is_none() && place == Place::Own);
         let one = sources.account(ipv6(1), &rules, MINUTE).unwrap();
         assert_eq!(one.used[0], (Rule::ConnectionsAtOnce, 2), "who is connected is known");
@@ -597,7 +656,7 @@ mod tests {
             assert!(send(&mut sources, ipv4(number), 1, &rules, after), "a ban stands");
         }
         let room = 10 * MINUTE;
-        assert_eq!(sources.connected(ipv4(5000), &rules, room).0, Place::Own);
+        assert_eq!(sources.connected(ipv4(5000), Purpose::Mail, &rules, room).0, Place::Own);
     }
 
     #[test]
@@ -612,7 +671,7 @@ mod tests {
         let rules = Rules::default();
         let mut sources = Sources::new(1, 9);
         for _ in 0..500 {
-            sources.connected(ipv4(1), &rules, 0);
+            sources.connected(ipv4(1), Purpose::Mail, &rules, 0);
         }
         let account = sources.account(ipv4(1), &rules, 0).unwrap();
         assert_eq!(account.used[..2], [(Rule::ConnectionsAtOnce, 50), (Rule::Connections, 50)]);
@@ -635,7 +694,7 @@ mod tests {
         rules.set(Rule::Messages, Some(tarpit)).unwrap();
         rules.set(Rule::Offences, Some(setting(2, MINUTE, 2 * MINUTE))).unwrap();
         let mut sources = Sources::new(1, 9);
-        let (place, _) = sources.connected(ipv4(1), &rules, 0);
+        let (place, _) = sources.connected(ipv4(1), Purpose::Mail, &rules, 0);
         let mut charge = |rule, times, now| {
             let found = sources.charge((ipv4(1), place), rule, times, &rules, now);
             found.map(|found| (found.rule, found.until_ms))
@@ -646,5 +705,92 @@ mod tests {
         assert_eq!(charge(Rule::Messages, 9, 1), Some((Rule::Offences, Some(5 * MINUTE))));
         assert_eq!(charge(Rule::Messages, 1, 5 * MINUTE), None);
         assert_eq!((sources.bans(Rule::Messages), sources.bans(Rule::Offences)), (1, 1));
+    }
+
+    /// A wrong secret, unless none is looked at.
+    fn guess(sources: &mut Sources, who: (Source, Place), rules: &Rules, now: u64) -> bool {
+        if sources.secrets_wait_until_ms(who, rules, now).is_some() {
+            return false;
+        }
+        let weight = Offence::WrongSecret.weight();
+        sources.charge(who, Rule::Offences, weight, rules, now);
+        true
+    }
+
+    #[test]
+    fn who_guesses_gets_so_many_looks_in_a_window_and_none_while_it_is_banned() {
+        let rules = only(Rule::Offences, setting(20, 10 * MINUTE, 10 * MINUTE));
+        let mut sources = Sources::new(1, 9);
+        let reads = Purpose::Reading;
+        let (place, _) = sources.connected(ipv4(1), reads, &rules, 0);
+        let looks = |sources: &mut Sources, now| {
+            (0..100).filter(|_| guess(sources, (ipv4(1), place), &rules, now)).count()
+        };
+        assert_eq!(looks(&mut sources, 0), 5, "the fifth is one too many");
+        assert_eq!(looks(&mut sources, 10 * MINUTE - 1), 0);
+        assert_eq!(looks(&mut sources, 10 * MINUTE), 5);
+        assert_eq!(sources.bans(Rule::Offences), 2);
+        let (other, _) = sources.connected(ipv4(2), reads, &rules, 0);
+        assert_eq!(sources.secrets_wait_until_ms((ipv4(2), other), &rules, MINUTE), None);
+        assert_eq!(
+            sources.secrets_wait_until_ms((ipv4(1), place), &Rules::off(), 10 * MINUTE),
+            None
+        );
+    }
+
+    /// Whoever is banned for longer for something else is not free to guess.
+    #[test]
+    fn no_other_ban_hides_the_one_for_offences() {
+        for (action, ban_ms, hides) in [
+            (Action::Reject, 60 * MINUTE, true),
+            (Action::Tarpit, 60 * MINUTE, true),
+            (Action::Reject, 5 * MINUTE, false),
+            // Harsher, and over sooner.
+            (Action::Tarpit, 5 * MINUTE, true),
+        ] {
+            let mut rules = only(Rule::Messages, setting(1, MINUTE, ban_ms));
+            let offences = Setting { action, ..setting(20, 10 * MINUTE, 10 * MINUTE) };
+            rules.set(Rule::Offences, Some(offences)).unwrap();
+            let mut sources = Sources::new(1, 9);
+            assert!(send(&mut sources, ipv4(1), 2, &rules, 0));
+            let (place, found) = sources.connected(ipv4(1), Purpose::Reading, &rules, 0);
+            assert!(found.is_none(), "it may read all the same");
+            let who = (ipv4(1), place);
+            assert_eq!(sources.secrets_wait_until_ms(who, &rules, 0), None, "and show a secret");
+            let looks = (0..100).filter(|_| guess(&mut sources, who, &rules, 0)).count();
+            assert_eq!(looks, 5, "{action:?}");
+            let ban = sources.ban(ipv4(1), place, &rules, MINUTE).unwrap();
+            assert_eq!(ban.rule == Rule::Messages, hides);
+            // Also when its connection is over, and the place is wanted by others.
+            sources.disconnected(ipv4(1), place, Purpose::Reading);
+            for number in 2..1000 {
+                let (place, _) =
+                    sources.connected(ipv4(number), Purpose::Reading, &rules, 6 * MINUTE);
+                sources.disconnected(ipv4(number), place, Purpose::Reading);
+            }
+            let (place, _) = sources.connected(ipv4(1), Purpose::Reading, &rules, 7 * MINUTE);
+            let until_ms = sources.secrets_wait_until_ms((ipv4(1), place), &rules, 7 * MINUTE);
+            assert_eq!(until_ms, Some(10 * MINUTE));
+        }
+    }
+
+    #[test]
+    fn a_crowd_guesses_no_more_than_it_may_together() {
+        let rules = only(Rule::Offences, setting(20, 10 * MINUTE, 10 * MINUTE));
+        let mut sources = Sources::new(1, 9);
+        for number in 0..16 {
+            sources.connected(ipv4(number), Purpose::Mail, &rules, 0);
+        }
+        let mut looks = 0;
+        for number in 1000..2000 {
+            let (place, _) = sources.connected(ipv4(number), Purpose::Reading, &rules, 0);
+            assert_eq!(place, Place::Crowd);
+            looks += u32::from(guess(&mut sources, (ipv4(number), place), &rules, 0));
+        }
+        assert_eq!(looks, 20 * GUARD_CROWD_FACTOR / 5);
+        let who = (ipv4(1000), Place::Crowd);
+        let until_ms = sources.secrets_wait_until_ms(who, &rules, 0).unwrap();
+        assert!(until_ms > 10 * MINUTE && until_ms <= Window::span_ms(10 * MINUTE));
+        assert!(guess(&mut sources, who, &rules, until_ms));
     }
 }

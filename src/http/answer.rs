@@ -7,13 +7,14 @@ use crate::limits::{
 use crate::store::{Envelope, Lost, Mailbox, MailboxName, Message, Missing};
 
 use super::desk::Desk;
-use super::gate::Denied;
+use super::gate::{Denied, Passed, Purpose};
 use super::held::Full;
 use super::message::view::View;
 use super::newest::Newest;
 use super::request::{Refused, Request};
 use super::response::{Images, Response, Status};
 use super::route::{Action, Found, query_value};
+use super::standing::Standing;
 use super::trace::Trace;
 use super::{api, download, letter, link, monitor, pages, standing};
 
@@ -22,17 +23,19 @@ pub(super) fn answer(
     request: &Request<'_>,
     found: &Found<'_>,
     voice: Voice,
+    passed: Passed,
     body: &[u8],
     desk: &mut Desk<'_>,
     now: Now,
 ) -> Response {
-    let mut errand = Errand { request, found, body, desk, now };
+    let mut errand = Errand { request, found, passed, body, desk, now };
     errand.run().unwrap_or_else(|failure| failure.respond(voice))
 }
 
 struct Errand<'a, 'd, 'w> {
     request: &'a Request<'a>,
     found: &'a Found<'a>,
+    passed: Passed,
     body: &'a [u8],
     desk: &'d mut Desk<'w>,
     now: Now,
@@ -75,11 +78,18 @@ impl Errand<'_, '_, '_> {
             Action::Metrics => Ok(monitor::metrics(self.desk)),
             Action::Status => Ok(monitor::status(self.desk)),
             Action::StatusPage => Ok(pages::status::page(self.desk)),
-            Action::Refused => Ok(standing::respond(&(self.desk.standing)())),
-            Action::RefusedPage => Ok(pages::refused::page(self.desk)),
+            Action::Refused => Ok(standing::respond(&self.standing())),
+            Action::RefusedPage => Ok(pages::refused::page(&self.standing())),
             Action::Livez => Ok(monitor::livez()),
             Action::Readyz => Ok(monitor::readyz(self.desk.ready)),
         }
+    }
+
+    /// How the one who asks stands; what others sent is mail, and for who may read.
+    fn standing(&self) -> Standing {
+        let standing = (self.desk.standing)();
+        let banned_subjects = standing.banned_subjects.filter(|_| self.passed.reads);
+        Standing { banned_subjects, ..standing }
     }
 
     fn find(&self) -> Result<Response, Failure> {
@@ -122,8 +132,11 @@ impl Errand<'_, '_, '_> {
         let (_, message, view) = self.view(&name)?;
         let spelling = link::spelling(&name, self.desk.naming);
         let path = link::attachment(&name, self.desk.naming, message.id);
-        let link =
-            self.request.host.map_or(path.clone(), |host| format!("http://{}{path}", host.text()));
+        let scheme = if self.desk.encrypted { "https" } else { "http" };
+        let link = self
+            .request
+            .host
+            .map_or(path.clone(), |host| format!("{scheme}://{}{path}", host.text()));
         Ok(api::show(&spelling, &message, view, &link, self.desk.responses)?)
     }
 
@@ -303,9 +316,12 @@ impl Failure {
         };
         match self {
             Self::Method(allow) => response.with("Allow", allow),
-            Self::Denied(Denied::ReadSecret) => challenge(response, "mailfly"),
-            // Another realm, so that a browser that reads with one secret asks for the other.
-            Self::Denied(Denied::ChangeSecret) => challenge(response, "mailfly: delete"),
+            Self::Denied(Denied::NoSecret(purpose) | Denied::WrongSecret(purpose)) => {
+                challenge(response, purpose)
+            }
+            Self::Denied(Denied::Unchecked(seconds)) => {
+                response.with("Retry-After", seconds.to_string())
+            }
             _ => response,
         }
     }
@@ -318,7 +334,8 @@ impl Failure {
             Self::Method(_) => Status::METHOD_NOT_ALLOWED,
             Self::Denied(Denied::Misdirected) => Status::MISDIRECTED,
             Self::Denied(Denied::Foreign) => Status::FORBIDDEN,
-            Self::Denied(Denied::ReadSecret | Denied::ChangeSecret) => Status::UNAUTHORIZED,
+            Self::Denied(Denied::NoSecret(_) | Denied::WrongSecret(_)) => Status::UNAUTHORIZED,
+            Self::Denied(Denied::Unchecked(_)) => Status::TOO_MANY_REQUESTS,
             Self::BodyTooLarge => Status::CONTENT_TOO_LARGE,
             Self::Gone => Status::GONE,
             Self::Busy => Status::UNAVAILABLE,
@@ -347,8 +364,16 @@ impl Failure {
                     .into()
             }
             Self::Denied(Denied::Foreign) => "another site's page must not do this".into(),
-            Self::Denied(Denied::ReadSecret) => "reading needs a secret".into(),
-            Self::Denied(Denied::ChangeSecret) => "changing anything needs a secret".into(),
+            Self::Denied(Denied::NoSecret(Purpose::Read) | Denied::WrongSecret(Purpose::Read)) => {
+                "reading needs a secret".into()
+            }
+            Self::Denied(
+                Denied::NoSecret(Purpose::Change) | Denied::WrongSecret(Purpose::Change),
+            ) => "changing anything needs a secret".into(),
+            Self::Denied(Denied::Unchecked(_)) => {
+                "too many errors from your network: no secret is looked at now, right or wrong"
+                    .into()
+            }
             Self::BodyTooLarge => {
                 format!("a body may have {HTTP_BODY_BYTES_MAX} bytes, where one is taken at all")
             }
@@ -362,7 +387,12 @@ impl Failure {
 }
 
 /// Asks for a secret, in both ways that it may be shown (RFC 9110 section 11.6.1).
-fn challenge(response: Response, realm: &str) -> Response {
+fn challenge(response: Response, purpose: Purpose) -> Response {
+    let realm = match purpose {
+        Purpose::Read => "mailfly",
+        // Another one, so that a browser that reads with one secret asks for the other.
+        Purpose::Change => "mailfly: delete",
+    };
     response
         .with("WWW-Authenticate", format!("Basic realm=\"{realm}\""))
         .with("WWW-Authenticate", format!("Bearer realm=\"{realm}\""))

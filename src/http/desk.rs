@@ -20,6 +20,8 @@ pub struct Desk<'a> {
     pub hostname: &'a str,
     /// Where it takes mail, for the pages to tell; `127.0.0.1:1025`, say. Empty if nowhere.
     pub smtp: &'a str,
+    /// Whether the one who asks does so through TLS.
+    pub encrypted: bool,
     /// Whether new work is welcome; not while the server drains. Connections close after their next
     /// answer then.
     pub ready: bool,
@@ -27,12 +29,28 @@ pub struct Desk<'a> {
     pub samples: &'a dyn Fn(&Store) -> Vec<Sample>,
     /// How the one who asks stands with the guard, read when it asks.
     pub standing: &'a dyn Fn() -> Standing,
+    /// For so many seconds no secret that the one who asks shows is to be looked at.
+    pub secrets_wait_seconds: Option<u64>,
+    /// What became of a secret that was shown; to be asked after each request.
+    pub secret: Secret,
     /// How long the server's phases take.
     pub phases: &'a Phases,
     /// Room to read messages into, kept from one answer to the next.
     pub scratch: &'a mut Scratch,
     /// The memory that responses are written into.
     pub responses: &'a Responses,
+}
+
+/// What became of a secret that a request showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Secret {
+    /// It opens what it was shown for, or none was shown or looked for.
+    #[default]
+    Fine,
+    /// It is none of ours.
+    Wrong,
+    /// It was not looked at.
+    Unchecked,
 }
 
 /// Room to read one message into.

@@ -9,7 +9,8 @@ use crate::clock::Now;
 use crate::progress::{Progress, Then};
 
 use super::answer::{self, Failure, Voice};
-use super::desk::Desk;
+use super::desk::{Desk, Secret};
+use super::gate::{Denied, Passed};
 use super::held::{Full, Sending};
 use super::request::Request;
 use super::response::{Manner, Response};
@@ -65,15 +66,19 @@ impl Exchange {
                 return self.turn_down(input, &request, failure.respond(voice), desk, now);
             }
         };
-        if let Err(denied) = desk.gate.admit(&request, found.route.reach) {
-            return self.turn_down(
-                input,
-                &request,
-                Failure::Denied(denied).respond(voice),
-                desk,
-                now,
-            );
-        }
+        let admitted = desk.gate.admit(&request, found.route.reach, desk.secrets_wait_seconds);
+        desk.secret = match admitted {
+            Ok(Passed { guessed: true, .. }) | Err(Denied::WrongSecret(_)) => Secret::Wrong,
+            Err(Denied::Unchecked(_)) => Secret::Unchecked,
+            _ => Secret::Fine,
+        };
+        let passed = match admitted {
+            Ok(passed) => passed,
+            Err(denied) => {
+                let response = Failure::Denied(denied).respond(voice);
+                return self.turn_down(input, &request, response, desk, now);
+            }
+        };
         if request.content_length > found.route.body_bytes_max {
             let response = Failure::BodyTooLarge.respond(voice);
             return self.turn_down(input, &request, response, desk, now);
@@ -88,7 +93,7 @@ impl Exchange {
             return self.progress(0);
         };
         self.continued = false;
-        let response = answer::answer(&request, &found, voice, body, desk, now);
+        let response = answer::answer(&request, &found, voice, passed, body, desk, now);
         self.respond(response, &request, request.keep_alive && desk.ready, desk, now);
         self.progress(end)
     }

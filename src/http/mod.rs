@@ -46,7 +46,7 @@ pub mod secret;
 pub mod standing;
 pub mod trace;
 
-pub use desk::{Desk, Scratch};
+pub use desk::{Desk, Scratch, Secret};
 pub use exchange::Exchange;
 pub use gate::Gate;
 pub use held::Responses;

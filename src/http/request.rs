@@ -35,6 +35,10 @@ pub struct Request<'a> {
     pub origin: Option<&'a str>,
     /// The Sec-Fetch-Site field.
     pub fetch_site: Option<&'a str>,
+    /// The Sec-Fetch-Mode field.
+    pub fetch_mode: Option<&'a str>,
+    /// The Sec-Fetch-Dest field.
+    pub fetch_dest: Option<&'a str>,
     /// The Authorization field.
     pub authorization: Option<&'a str>,
     /// The length of the head, its blank line included.
@@ -177,6 +181,8 @@ impl<'a> Request<'a> {
             expect_continue: false,
             origin: None,
             fetch_site: None,
+            fetch_mode: None,
+            fetch_dest: None,
             authorization: None,
             head_bytes,
         };
@@ -229,6 +235,10 @@ impl<'a> Request<'a> {
                 self.origin = Some(if self.origin.is_some() { "" } else { text(field)? });
             } else if is("sec-fetch-site") {
                 self.fetch_site = Some(if self.fetch_site.is_some() { "" } else { text(field)? });
+            } else if is("sec-fetch-mode") {
+                self.fetch_mode = Some(if self.fetch_mode.is_some() { "" } else { text(field)? });
+            } else if is("sec-fetch-dest") {
+                self.fetch_dest = Some(if self.fetch_dest.is_some() { "" } else { text(field)? });
             } else if is("authorization") {
                 let second = self.authorization.is_some();
                 self.authorization = Some(if second { "" } else { text(field)? });
@@ -274,6 +284,17 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         self.fetch_site.map_or(self.has_foreign_origin(), |site| !is_ours(site))
+    }
+
+    /// Whether a page of some other site has this fetched for itself: as an image, a script, a frame,
+    /// and not because somebody follows a link there. It is never shown the answer, but could have
+    /// the work done again and again, and tell one answer from another by how long they take.
+    #[must_use]
+    pub fn is_embedded_elsewhere(&self) -> bool {
+        // The oldest browsers that say the site say no more than that.
+        let is_link = self.fetch_mode.is_none_or(|mode| mode == "navigate")
+            && self.fetch_dest.is_none_or(|dest| dest == "document");
+        self.fetch_site.is_some_and(|site| !is_ours(site)) && !is_link
     }
 
     /// Whether a page of some other site sent this request, and the browser says which: it does

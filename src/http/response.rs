@@ -214,6 +214,10 @@ impl Response {
             // name of its own for each letter tells its sender who has opened it.
             ("X-DNS-Prefetch-Control", "off"),
         ];
+        // Who opened our page in a window keeps no hold on it, or could count its frames and so tell what
+        // is in it. A browser shows nothing that has both this and a sandbox, which is as good.
+        let opener =
+            (self.policy == Policy::Page).then_some(("Cross-Origin-Opener-Policy", "same-origin"));
         let own = self.fields.iter().map(|(name, value)| (*name, value.as_str()));
         let connection = match (manner.keep_alive, manner.old) {
             (false, _) => Some(("Connection", "close")),
@@ -222,7 +226,9 @@ impl Response {
         };
         let retry = HTTP_RETRY_AFTER_SECONDS.to_string();
         let retry = (self.status == Status::UNAVAILABLE).then_some(("Retry-After", retry.as_str()));
-        for (name, value) in fixed.into_iter().chain(own).chain(connection).chain(retry) {
+        for (name, value) in
+            fixed.into_iter().chain(opener).chain(own).chain(connection).chain(retry)
+        {
             head.push_str(name);
             head.push_str(": ");
             head.push_str(value);
@@ -251,6 +257,7 @@ impl Status {
     pub const URI_TOO_LONG: Self = Self(414);
     pub const EXPECTATION_FAILED: Self = Self(417);
     pub const MISDIRECTED: Self = Self(421);
+    pub const TOO_MANY_REQUESTS: Self = Self(429);
     pub const HEADERS_TOO_LARGE: Self = Self(431);
     pub const NOT_IMPLEMENTED: Self = Self(501);
     pub const UNAVAILABLE: Self = Self(503);
@@ -272,6 +279,7 @@ impl Status {
             414 => "URI Too Long",
             417 => "Expectation Failed",
             421 => "Misdirected Request",
+            429 => "Too Many Requests",
             431 => "Request Header Fields Too Large",
             501 => "Not Implemented",
             503 => "Service Unavailable",

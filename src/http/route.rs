@@ -46,6 +46,8 @@ pub enum Segment {
 pub enum Reach {
     /// It says nothing about mail: for anybody.
     Open,
+    /// It says how the one who asks stands: for anybody; and how others do, for who may read.
+    Own,
     /// It reads. Other sites may link to it, but not look at the answer.
     Read,
     /// It goes on telling what comes in: pages of other sites must not open it.
@@ -84,7 +86,7 @@ pub enum Action {
 
 use Action as A;
 use Method::{Delete, Get, Patch, Post};
-use Reach::{Change, Open, Read};
+use Reach::{Change, Open, Own, Read};
 use Segment::{Id, Name, Number, Word};
 
 const fn route(method: Method, path: &'static [Segment], reach: Reach, action: Action) -> Route {
@@ -123,8 +125,8 @@ pub const ROUTES: &[Route] = &[
     route(Get, API_ATTACHMENT, Read, A::Attachment),
     route(Get, &[Word("api"), Word("v1"), Word("status")], Read, A::Status),
     route(Get, &[Word("status")], Read, A::StatusPage),
-    route(Get, &[Word("api"), Word("v1"), Word("refused")], Read, A::Refused),
-    route(Get, &[Word("refused")], Read, A::RefusedPage),
+    route(Get, &[Word("api"), Word("v1"), Word("refused")], Own, A::Refused),
+    route(Get, &[Word("refused")], Own, A::RefusedPage),
     route(Get, &[Word("metrics")], Read, A::Metrics),
     route(Get, &[Word("livez")], Open, A::Livez),
     route(Get, &[Word("readyz")], Open, A::Readyz),
@@ -290,6 +292,19 @@ mod tests {
                     "{route:?} and {other:?}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn law_only_these_routes_need_no_secret_for_reading() {
+        for route in ROUTES {
+            let expected = match route.action {
+                A::Style | A::Livez | A::Readyz => Open,
+                A::Refused | A::RefusedPage => Own,
+                _ if route.method == Get => Read,
+                _ => Change,
+            };
+            assert_eq!(route.reach, expected, "{route:?}");
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A secret comes as a Bearer token (RFC 6750 section 2.1), or as the password of Basic
 //! authentication (RFC 7617), for browsers, with whatever name. Which of them it is not, and how
-//! much of it was right, cannot be told from the time that the answer takes.
+//! much of it was right, cannot be told from the time that the answer takes. Not here: how often
+//! one may try (`guard`).
 
 use std::fmt;
 use std::str::FromStr;

@@ -23,8 +23,8 @@ pub struct Standing {
     pub last_seconds_ago: Option<u64>,
     /// How near it is to what is allowed.
     pub used: Vec<Used>,
-    /// The subjects that were banned in the last hours, newest first.
-    pub banned_subjects: Vec<BannedSubject>,
+    /// The subjects that were banned in the last hours, newest first; `None` for who may not read.
+    pub banned_subjects: Option<Vec<BannedSubject>>,
 }
 
 /// Which rule, and how far past it.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::request::Method;
 use super::route::{ROUTES, Reach, Route, Segment};
 use super::standing::{BannedSubject, Reason, Standing, Used};
-use super::{Desk, Exchange, Gate, Responses, Scratch};
+use super::{Desk, Exchange, Gate, Responses, Scratch, Secret};
 use crate::clock::Now;
 use crate::limits::{KIB, MIB};
 use crate::metrics::{Kind, Sample};
@@ -22,7 +22,11 @@ struct World {
     scratch: Scratch,
     responses: Responses,
     standing: Standing,
+    secrets_wait_seconds: Option<u64>,
+    /// What became of the secrets that were shown.
+    secrets: Vec<Secret>,
     gate: Gate,
+    encrypted: bool,
     ready: bool,
     now: Now,
 }
@@ -44,7 +48,10 @@ impl World {
             scratch: Scratch::new(demand.message_bytes_max),
             responses: Responses::new(demand.message_bytes_max),
             standing: Standing::default(),
+            secrets_wait_seconds: None,
+            secrets: Vec::new(),
             gate: Gate { hosts: vec!["h".parse().expect("a name")], ..Gate::default() },
+            encrypted: false,
             ready: true,
             now: Now { monotonic_ms: 1000, unix_ms: 784_111_777_042 },
         }
@@ -86,9 +93,12 @@ impl World {
             gate: &self.gate,
             hostname: "mail.example",
             smtp: "127.0.0.1:1025",
+            encrypted: self.encrypted,
             ready: self.ready,
             samples: &samples,
             standing: &standing,
+            secrets_wait_seconds: self.secrets_wait_seconds,
+            secret: Secret::default(),
             phases: &self.phases,
             scratch: &mut self.scratch,
             responses: &self.responses,
@@ -106,7 +116,9 @@ impl World {
             let bytes = input.len();
             for turns in 0.. {
                 assert!(turns <= bytes + 1, "more is answered than was asked");
-                let progress = self.with_desk(|desk| exchange.receive(&input, desk, now));
+                let (progress, secret) =
+                    self.with_desk(|desk| (exchange.receive(&input, desk, now), desk.secret));
+                self.secrets.extend((secret != Secret::Fine).then_some(secret));
                 input.drain(..progress.consumed);
                 let pending = exchange.pending().len();
                 // Piece by piece and each in two steps, as a socket may take them.
@@ -221,6 +233,9 @@ impl Answer {
         assert!(self.field("Content-Security-Policy").contains("default-src 'none'"), "{self:?}");
         assert!(self.field("Content-Security-Policy").contains("frame-ancestors"), "{self:?}");
         assert!(matches!(self.field("Referrer-Policy"), "no-referrer" | "same-origin"));
+        let is_sandboxed = self.field("Content-Security-Policy").starts_with("sandbox");
+        let opener = if is_sandboxed { "" } else { "same-origin" };
+        assert_eq!(self.field("Cross-Origin-Opener-Policy"), opener, "{self:?}");
         assert!(!self.head.contains("Set-Cookie"), "{self:?}");
         assert!(!self.head.contains("script-src"), "{self:?}");
         // Nobody is told that he may look at this from elsewhere.
@@ -307,6 +322,45 @@ fn law_a_foreign_page_changes_nothing() {
     });
 }
 
+/// A page of another site may neither have what is here as a part of it, nor make the visitor's
+/// browser ask for it again and again, which would have it rendered each time.
+#[test]
+fn law_no_route_is_part_of_a_page_of_another_site() {
+    every_request(|world, route, method, path| {
+        for site in ["cross-site", "same-site", "whatever"] {
+            for (mode, dest) in [
+                ("no-cors", "image"),
+                ("no-cors", "script"),
+                ("no-cors", "style"),
+                ("no-cors", "empty"),
+                ("cors", "empty"),
+                ("websocket", "websocket"),
+                ("navigate", "iframe"),
+                ("navigate", "object"),
+                ("navigate", "embed"),
+                ("", ""),
+            ] {
+                let fields = format!(
+                    "Sec-Fetch-Site: {site}\r\nSec-Fetch-Mode: {mode}\r\nSec-Fetch-Dest: {dest}\r\n"
+                );
+                let answer = world.ask_with(method.as_str(), path, &fields, "");
+                assert!(matches!(answer.status, 403 | 405), "{fields} {path}: {answer:?}");
+                world.assert_untouched();
+            }
+        }
+        // Whoever follows a link from there reads it, and our own pages have what they consist of.
+        let link = "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n";
+        let own =
+            "Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\n";
+        if method == Method::Get && route.method == Method::Get {
+            for fields in [link, own] {
+                let answer = world.ask_with("GET", path, fields, "");
+                assert!(matches!(answer.status, 200 | 303), "{fields} {path}: {answer:?}");
+            }
+        }
+    });
+}
+
 #[test]
 fn law_under_a_name_that_is_not_ours_nothing_is_said_and_nothing_changes() {
     every_request(|world, _, method, path| {
@@ -339,7 +393,7 @@ fn law_every_route_asks_for_the_secret_that_its_reach_needs() {
         ("Authorization: Bearer for-reading\r\n", "Authorization: Bearer for-deleting\r\n");
     for route in ROUTES {
         let (reads, changes) = match route.reach {
-            Reach::Open => (false, false),
+            Reach::Open | Reach::Own => (false, false),
             Reach::Read | Reach::Stream => (true, false),
             Reach::Change => (false, true),
         };
@@ -366,6 +420,61 @@ fn law_every_route_asks_for_the_secret_that_its_reach_needs() {
             assert_eq!(answer.head.contains("WWW-Authenticate: Bearer realm="), refused);
             if refused {
                 world.assert_untouched();
+            }
+        }
+    }
+}
+
+#[test]
+fn law_on_every_route_a_wrong_secret_is_told_and_after_too_many_none_is_looked_at() {
+    for route in ROUTES {
+        for (secret, is_right) in [("for-deleting", true), ("wrong-one", false)] {
+            let (mut world, id) = World::with_mail();
+            world.gate.read = "for-reading".parse().expect("a secret");
+            world.gate.change = "for-deleting".parse().expect("a secret");
+            let path = path_of(route, &id.to_string());
+            let fields = format!("Authorization: Bearer {secret}\r\n");
+            let is_open = matches!(route.reach, Reach::Open | Reach::Own);
+            world.secrets_wait_seconds = Some(599);
+            let answer = world.ask_with(route.method.as_str(), &path, &fields, "");
+            assert_eq!(answer.status == 429, !is_open, "{path}: {answer:?}");
+            assert_eq!(answer.field("Retry-After"), if is_open { "" } else { "599" });
+            let unchecked = if is_open { vec![] } else { vec![Secret::Unchecked] };
+            assert_eq!(std::mem::take(&mut world.secrets), unchecked, "{path}");
+            world.assert_untouched();
+            // Who shows none is asked for one, and may try when it is over.
+            let answer = world.ask(route.method.as_str(), &path);
+            assert_eq!(answer.status == 401, !is_open, "{path}: {answer:?}");
+            world.secrets_wait_seconds = None;
+            world.ask_with(route.method.as_str(), &path, &fields, "");
+            let is_told = !is_right && route.reach != Reach::Open;
+            assert_eq!(world.secrets, vec![Secret::Wrong; usize::from(is_told)], "{path}");
+        }
+    }
+}
+
+#[test]
+fn law_of_what_others_sent_nothing_is_said_without_the_secret_on_any_route() {
+    for route in ROUTES {
+        for fields in ["", "Authorization: Bearer wrong-one\r\n"] {
+            let (mut world, id) = World::with_mail();
+            world.gate.read = "for-reading".parse().expect("a secret");
+            world.standing.source = "192.0.2.7".into();
+            world.standing.banned_subjects = Some(vec![BannedSubject {
+                subject: "bob@d.example wins".into(),
+                messages: 21,
+                seconds_ago: 5,
+                seconds_left: 3595,
+            }]);
+            let path = path_of(route, &id.to_string());
+            let answer = world.ask_with(route.method.as_str(), &path, fields, "");
+            let body = String::from_utf8_lossy(&answer.body);
+            assert!(!body.contains("d.example") && !body.contains("text &"), "{path}: {body}");
+            assert_eq!(body.contains("192.0.2.7"), route.reach == Reach::Own, "{path}: {body}");
+            if route.reach == Reach::Own {
+                let right = "Authorization: Bearer for-reading\r\n";
+                let answer = world.ask_with(route.method.as_str(), &path, right, "");
+                assert!(answer.text().contains("bob@d.example wins"), "{answer:?}");
             }
         }
     }
@@ -568,6 +677,20 @@ fn the_source_is_the_message_behind_its_trace() {
     );
     assert_eq!(answer.text(), trace + LETTER);
     assert_eq!(answer.field("Content-Type"), "text/plain; charset=utf-8");
+}
+
+/// Or a client would show its secret on the way there, for all to see.
+#[test]
+fn what_was_asked_for_through_tls_links_to_nothing_without() {
+    for (encrypted, scheme) in [(false, "http"), (true, "https")] {
+        let (mut world, id) = World::with_mail();
+        world.encrypted = encrypted;
+        let path = format!("/api/v1/mailbox/bob/{id}");
+        let shown = world.ask("GET", &path).json();
+        let link = format!("{scheme}://h:8025{path}/attachment/0");
+        assert_eq!(shown["attachments"][0]["download-link"], link);
+        assert_eq!(shown["attachments"][0]["view-link"], link);
+    }
 }
 
 #[test]
@@ -883,12 +1006,12 @@ fn whoever_was_refused_is_told_why_and_markup_in_a_subject_is_text() {
             seconds_left: Some(599),
         }),
         used: vec![Used { rule: "connections", count: 3, limit: 100 }],
-        banned_subjects: vec![BannedSubject {
+        banned_subjects: Some(vec![BannedSubject {
             subject: "<script>alert(1)</script>".into(),
             messages: 21,
             seconds_ago: 5,
             seconds_left: 3595,
-        }],
+        }]),
         ..Standing::default()
     };
     let answer = world.ask("GET", "/api/v1/refused");

@@ -427,9 +427,9 @@ impl<P: Protocol> Reactor<P> {
         };
         self.settle(protocol, index, after);
         // A protocol that goes on without a new deadline is asked again, but not at once.
-        let earliest_ms = self.now.monotonic_ms + TIMER_TICK_MS;
-        if self.timers.deadline_ms(index) < earliest_ms {
-            self.timers.set(index, earliest_ms);
+        let now_ms = self.now.monotonic_ms;
+        if self.timers.deadline_ms(index) <= now_ms {
+            self.timers.set(index, now_ms + TIMER_TICK_MS);
         }
     }
 
@@ -487,5 +487,85 @@ fn enqueue<C>(queue: &mut VecDeque<u32>, slot: &mut Slot<C>, index: u32) {
     if !slot.queued && slot.has_work() {
         slot.queued = true;
         queue.push_back(index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream as Stream};
+
+    use super::*;
+    use crate::output::Output;
+    use crate::progress::{Progress, Then};
+
+    /// Goes on whatever happens, with this deadline.
+    struct Waits(u64);
+
+    impl Protocol for Waits {
+        type Connection = ();
+
+        fn connected(
+            &mut self,
+            _listener: ListenerId,
+            _peer: SocketAddr,
+            _now: Now,
+            _output: &mut Output,
+        ) -> Admission<()> {
+            Admission::Refuse
+        }
+
+        fn received(
+            &mut self,
+            _connection: &mut (),
+            input: &[u8],
+            _now: Now,
+            _output: &mut Output,
+        ) -> Progress {
+            Progress { consumed: input.len(), then: Then::Continue }
+        }
+
+        fn deadline_ms(&self, _connection: &(), _moved_ms: u64) -> u64 {
+            self.0
+        }
+
+        fn expired(&mut self, _connection: &mut (), _now: Now, _output: &mut Output) -> Then {
+            Then::Continue
+        }
+
+        fn disconnected(&mut self, _connection: (), _now: Now) {}
+    }
+
+    /// When the only connection's timer fires next, after it fired at `now_ms` to find that the
+    /// deadline is another by now.
+    fn fires_again_ms(reactor: &mut Reactor<Waits>, now_ms: u64, deadline_ms: u64) -> u64 {
+        reactor.timers = Timers::new(1);
+        reactor.now = Now { monotonic_ms: now_ms, unix_ms: 0 };
+        assert_eq!(reactor.timers.fire(now_ms, &mut 1), None);
+        reactor.expire(&mut Waits(deadline_ms), 0);
+        (now_ms..)
+            .find(|&at_ms| reactor.timers.fire(at_ms, &mut { TIMERS_PER_TURN }).is_some())
+            .unwrap()
+    }
+
+    #[test]
+    fn law_a_deadline_that_moved_passes_less_than_a_tick_late_and_never_early() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = Stream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut reactor = Reactor::new(Clock::start(), Sizes::for_connections(1)).unwrap();
+        let slot = Slot::new(TcpStream::from_std(stream), (), Now::default());
+        assert_eq!(reactor.connections.insert(slot), 0);
+        for now_ms in 1000..1000 + 2 * TIMER_TICK_MS {
+            for deadline_ms in now_ms + 1..now_ms + 3 * TIMER_TICK_MS {
+                let fired_ms = fires_again_ms(&mut reactor, now_ms, deadline_ms);
+                let on_time = deadline_ms..deadline_ms + TIMER_TICK_MS;
+                assert!(on_time.contains(&fired_ms), "{now_ms} {deadline_ms} {fired_ms}");
+            }
+            // Who goes on without a new one is asked again, but not at once.
+            for deadline_ms in [0, now_ms - 1, now_ms] {
+                let fired_ms = fires_again_ms(&mut reactor, now_ms, deadline_ms);
+                let later = now_ms + TIMER_TICK_MS..now_ms + 2 * TIMER_TICK_MS;
+                assert!(later.contains(&fired_ms), "{now_ms} {deadline_ms} {fired_ms}");
+            }
+        }
     }
 }

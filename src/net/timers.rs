@@ -96,7 +96,7 @@ impl Timers {
     }
 
     /// Disarms one key whose deadline has passed, and says which; nothing fires before its
-    /// deadline, and everything at most a tick after it.
+    /// deadline, and everything less than a tick after it.
     ///
     /// `moves` bounds the work: each entry that is looked at takes one. When it is used up, what
     /// is left over comes with later calls, and [`next_ms`](Self::next_ms) says that they are due.

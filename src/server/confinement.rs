@@ -1,12 +1,14 @@
-//! What the process gives up between having everything and serving: other users' rights, new
-//! privileges, files. In this order, since each step leaves no way back to the one before.
+//! What the process gives up between having everything and serving: other users' rights, root's
+//! powers, new privileges, files. In this order, since each step leaves no way back to the one before.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Settings, User};
 use crate::limits::PASSWD_FILE_BYTES_MAX;
+use crate::sys::capabilities;
 use crate::sys::identity::{self, Identity};
 use crate::sys::sandbox::Sandbox;
 
@@ -14,6 +16,8 @@ use crate::sys::sandbox::Sandbox;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confinement {
     user: Option<Identity>,
+    /// It is root, and stays root.
+    stays_root: bool,
     /// What may still be read.
     readable: Vec<PathBuf>,
     sandbox: Sandbox,
@@ -68,7 +72,9 @@ impl Confinement {
                 Some(found.ok_or_else(|| ConfinementError::NoSuchUser(settings.user.clone()))?)
             }
         };
-        Ok(Self { user, readable: settings.read_again(), sandbox: Sandbox::available() })
+        let readable = folders(settings.read_again());
+        let stays_root = user.is_none() && identity::is_root();
+        Ok(Self { user, stays_root, readable, sandbox: Sandbox::available() })
     }
 
     /// Whether this process may do it.
@@ -88,9 +94,12 @@ impl Confinement {
     /// The kernel's. The process may have given up a part then: end it.
     pub fn enter(&self) -> Result<Self, ConfinementError> {
         let failed = |what| move |error| ConfinementError::System(what, error);
+        capabilities::renounce_bounds().map_err(failed("capabilities"))?;
         if let Some(user) = self.user {
             identity::assume(user).map_err(failed("being root"))?;
         }
+        // Binding needed some, and nothing needs any from here on.
+        capabilities::renounce().map_err(failed("capabilities"))?;
         identity::renounce_new_privileges().map_err(failed("new privileges"))?;
         let sandbox = Sandbox::enter(&self.readable).map_err(failed("files"))?;
         Ok(Self { sandbox, ..self.clone() })
@@ -102,7 +111,10 @@ impl fmt::Display for Confinement {
         if let Some(Identity { uid, gid }) = self.user {
             write!(formatter, "user {uid}, group {gid}, ")?;
         }
-        formatter.write_str("no new privileges, ")?;
+        if self.stays_root {
+            formatter.write_str("still root, for want of --user, ")?;
+        }
+        formatter.write_str("no capabilities, no new privileges, ")?;
         match self.sandbox {
             Sandbox::Whole => {
                 formatter.write_str("no files, no new addresses, no signals to others")
@@ -126,22 +138,77 @@ impl fmt::Display for Confinement {
     }
 }
 
+/// The folders that these files are in: whoever renews a certificate puts a new file in place of the
+/// old one, or, where that is a link, a new file beside the one that it leads to.
+fn folders<'a>(files: impl Iterator<Item = &'a Path>) -> Vec<PathBuf> {
+    let folder = |file: &Path| match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let mut folders = BTreeSet::new();
+    for file in files {
+        let own = folder(file);
+        // What leads nowhere will not be read either, and who reads it says so.
+        let target = file.canonicalize().ok().map(|target| folder(&target));
+        // Where it is no link, or leads within its folder, that is all.
+        let is_elsewhere =
+            |target: &PathBuf| own.canonicalize().map_or(true, |own| !target.starts_with(own));
+        folders.extend(target.filter(is_elsewhere));
+        folders.insert(own);
+    }
+    folders.into_iter().collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn the_folder_of_a_link_and_that_of_what_it_leads_to_may_be_read() {
+        let top = tempfile::tempdir().unwrap();
+        let top = top.path().canonicalize().unwrap();
+        for folder in ["live", "archive", "live/within"] {
+            fs::create_dir(top.join(folder)).unwrap();
+        }
+        for file in ["archive/1", "live/plain", "live/within/1"] {
+            fs::write(top.join(file), "").unwrap();
+        }
+        symlink("../archive/1", top.join("live/link")).unwrap();
+        symlink("link", top.join("live/link-to-link")).unwrap();
+        symlink("within/1", top.join("live/link-within")).unwrap();
+        symlink("../nowhere/1", top.join("live/broken")).unwrap();
+        let found = |file: &str| {
+            let folders = folders([top.join("live").join(file).as_path()].into_iter());
+            let names = folders.iter().map(|folder| folder.strip_prefix(&top).unwrap());
+            names.map(|name| name.to_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(found("plain"), "live");
+        assert_eq!(found("link"), "archive live");
+        assert_eq!(found("link-to-link"), "archive live");
+        assert_eq!(found("link-within"), "live");
+        assert_eq!(found("broken"), "live");
+        assert_eq!(found("not-there"), "live");
+        assert_eq!(folders([Path::new("not-there")].into_iter()), [Path::new(".")]);
+    }
 
     #[test]
     fn what_is_given_up_is_said_as_far_as_it_is() {
         let told = |sandbox, readable: &[&str]| {
             let user = Some(Identity { uid: 1, gid: 2 });
-            Confinement { user, readable: readable.iter().map(PathBuf::from).collect(), sandbox }
-                .to_string()
+            let readable = readable.iter().map(PathBuf::from).collect();
+            Confinement { user, stays_root: false, readable, sandbox }.to_string()
         };
         assert_eq!(
             told(Sandbox::Whole, &["/a", "/b"]),
-            "user 1, group 2, no new privileges, no files, no new addresses, no signals to others, \
+            "user 1, group 2, no capabilities, no new privileges, no files, no new addresses, no signals to others, \
              but to read in /a /b"
         );
+        let root =
+            Confinement { user: None, stays_root: true, readable: vec![], sandbox: Sandbox::Whole };
+        assert!(root.to_string().starts_with("still root, for want of --user, no capabilities, "));
         assert!(told(Sandbox::Partial(3), &[]).contains("Landlock 3 of this kernel is too old"));
         assert!(told(Sandbox::None, &["/a"]).ends_with("has no Landlock, or not enabled"));
     }

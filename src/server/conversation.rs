@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::guest::Guest;
 use super::patience::Patience;
+use crate::guard::Peer;
 use crate::http::Exchange;
 use crate::smtp::session::Session;
 use crate::store::Draft;
@@ -23,6 +24,14 @@ pub enum Door {
 }
 
 impl Door {
+    /// All of them, in the order in which they are opened.
+    pub(super) const ALL: [Self; 4] = [Self::Smtp, Self::Http, Self::Smtps, Self::Https];
+
+    /// Whether everything through it is encrypted.
+    pub(super) fn is_encrypted(self) -> bool {
+        matches!(self, Self::Smtps | Self::Https)
+    }
+
     /// What it is called.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -53,6 +62,8 @@ pub enum Conversation {
         exchange: Exchange,
         /// Where it came from.
         source: IpAddr,
+        /// What the guard knows it by.
+        peer: Peer,
         /// How long it may take for what it is at.
         patience: Patience,
         /// It does so through TLS.

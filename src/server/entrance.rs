@@ -102,11 +102,15 @@ impl Service<'_> {
             self.metrics.http_connections_refused += 1;
             return None;
         }
+        let (peer, verdict) = self.guard.reader_connected(source, now);
+        if matches!(verdict, Verdict::Refuse(_)) {
+            return None;
+        }
         self.metrics.http_connections += 1;
         self.metrics.http_connections_open += 1;
         let patience = Patience::new(Stage::Idle, now.monotonic_ms);
         let (exchange, encrypted) = (Exchange::default(), door == Door::Https);
-        Some(Conversation::Http { exchange, source, patience, encrypted })
+        Some(Conversation::Http { exchange, source, peer, patience, encrypted })
     }
 
     /// One who brings mail may stay, or is told why not.

@@ -11,6 +11,7 @@ mod mail;
 mod parts;
 mod patience;
 mod plan;
+mod secrets;
 mod service;
 mod share;
 mod signals;
@@ -27,11 +28,10 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use crate::clock::Clock;
-use crate::config::{Impossible, SecretFile, Settings};
+use crate::config::{Impossible, Settings};
 use crate::guard::{self, Guard, Words};
-use crate::http::secret::SecretsError;
-use crate::http::{Gate, Responses, Secrets};
-use crate::limits::{HEAP_TOP_PAD_BYTES, HTTP_SECRETS_FILE_BYTES_MAX, STACK_TOUCHED_BYTES};
+use crate::http::{Gate, Responses};
+use crate::limits::{HEAP_TOP_PAD_BYTES, STACK_TOUCHED_BYTES};
 use crate::metrics::Metrics;
 use crate::net::{Bound, Reactor, Sizes};
 use crate::store::Store;
@@ -119,10 +119,10 @@ impl<'s> Server<'s> {
     ) -> Result<Self, StartError> {
         let gate = Gate {
             hosts: settings.http_hosts.clone(),
-            read: secrets(&settings.http_read_secret)?,
-            change: secrets(&settings.http_delete_secret)?,
+            read: secrets::load(settings.http_read_secret.as_deref())?,
+            change: secrets::load(settings.http_delete_secret.as_deref())?,
         };
-        let bound = bind(settings, surroundings.smtp, surroundings.http)?;
+        let bound = bind(settings, surroundings.sockets)?;
         let doors: Vec<_> = bound.iter().map(|(door, bound)| (*door, bound.address())).collect();
         let smtp_address = doors.iter().find(|(door, _)| *door == Door::Smtp);
         let capacity = settings.capacity().map_err(StartError::Settings)?;
@@ -238,21 +238,37 @@ impl<'s> Server<'s> {
         Ok(())
     }
 
-    /// Reads the files of the certificate again, if there are any. Connections that are encrypted
-    /// already, or about to be, go on as they are.
+    /// Reads the files of the certificate and of the secrets again, where there are any. What cannot be
+    /// used changes nothing. Connections that are encrypted already, or about to be, go on as they
+    /// are; the next request needs a secret that is one now.
     fn reload(&mut self) {
-        if self.settings.tls_certificate.is_none() {
-            return;
-        }
-        let told = match certificate::load(self.settings) {
-            Ok(identity) => {
-                self.reactor.set_identity(identity);
-                "the certificate was read again".to_owned()
-            }
-            Err(error) => format!("the certificate stays as it was: {error}"),
-        };
         // Whether or not anybody reads it.
-        let _ = writeln!(io::stderr(), "mailfly: {told}");
+        let tell = |told: &str| drop(writeln!(io::stderr(), "mailfly: {told}"));
+        if self.settings.tls_certificate.is_some() {
+            match certificate::load(self.settings) {
+                Ok(identity) => {
+                    self.reactor.set_identity(identity);
+                    tell("the certificate was read again");
+                }
+                Err(error) => tell(&format!("the certificate stays as it was: {error}")),
+            }
+        }
+        let Gate { read, change, .. } = &mut self.service.gate;
+        for (purpose, file, secrets) in [
+            ("reading", &self.settings.http_read_secret, read),
+            ("deleting", &self.settings.http_delete_secret, change),
+        ] {
+            let Some(path) = file else { continue };
+            match secrets::load(Some(path)) {
+                Ok(found) => {
+                    *secrets = found;
+                    tell(&format!("the secrets for {purpose} were read again"));
+                }
+                Err(error) => {
+                    tell(&format!("the secrets for {purpose} stay as they were: {error}"));
+                }
+            }
+        }
     }
 }
 
@@ -265,27 +281,31 @@ fn sizes(settings: &Settings) -> Sizes {
     Sizes::for_connections(settings.connections_max).with_tls(tls_connections)
 }
 
-/// The sockets of every door. Those that were passed for a service stand for its addresses.
+/// The sockets of every door. Those that were passed for a door stand for its addresses.
 fn bind(
     settings: &Settings,
-    smtp: Vec<OwnedFd>,
-    http: Vec<OwnedFd>,
+    mut passed: Vec<(Door, OwnedFd)>,
 ) -> Result<Vec<(Door, Bound)>, StartError> {
-    let doors = [
-        (Door::Smtp, smtp, &settings.smtp),
-        (Door::Http, http, &settings.http),
-        (Door::Smtps, vec![], &settings.smtps),
-        (Door::Https, vec![], &settings.https),
-    ];
+    if settings.tls_connections_max == 0 && passed.iter().any(|(door, _)| door.is_encrypted()) {
+        return Err(StartError::Settings(Impossible::Zero("tls-connections")));
+    }
     let mut all = vec![];
-    for (door, passed, addresses) in doors {
-        let bound = bind_door(door, passed, addresses)?;
+    for door in Door::ALL {
+        let sockets = passed.extract_if(.., |(other, _)| *other == door);
+        let sockets = sockets.map(|(_, socket)| socket).collect();
+        let addresses = match door {
+            Door::Smtp => &settings.smtp,
+            Door::Smtps => &settings.smtps,
+            Door::Http => &settings.http,
+            Door::Https => &settings.https,
+        };
+        let bound = bind_door(door, sockets, addresses)?;
         all.extend(bound.into_iter().map(|bound| (door, bound)));
     }
     Ok(all)
 }
 
-/// The sockets that were passed for a service; if none were, sockets at its addresses.
+/// The sockets that were passed for a door; if none were, sockets at its addresses.
 fn bind_door(
     door: Door,
     passed: Vec<OwnedFd>,
@@ -298,20 +318,6 @@ fn bind_door(
     }
     let bind = |&address| Bound::new(address).map_err(|error| StartError::Address(address, error));
     addresses.iter().map(bind).collect()
-}
-
-fn secrets(file: &SecretFile) -> Result<Secrets, StartError> {
-    let Some(path) = file.path() else { return Ok(Secrets::default()) };
-    let read = || -> io::Result<Secrets> {
-        let mut text = String::new();
-        let most = HTTP_SECRETS_FILE_BYTES_MAX;
-        File::open(path)?.take(most as u64 + 1).read_to_string(&mut text)?;
-        if text.len() > most {
-            return Err(io::Error::other(format!("{most} bytes are the most")));
-        }
-        text.parse().map_err(|error: SecretsError| io::Error::other(error))
-    };
-    read().map_err(|error| StartError::Secrets(path.to_owned(), error))
 }
 
 fn random_seed() -> io::Result<u128> {

@@ -13,8 +13,8 @@ use super::share::Share;
 use super::standing;
 use crate::clock::Now;
 use crate::guard::pressure::Pressure;
-use crate::guard::{Guard, Load, Networks, Offence, tarpit};
-use crate::http::{Desk, Exchange, Gate, Responses, Scratch};
+use crate::guard::{Guard, Load, Networks, Offence, Peer, tarpit};
+use crate::http::{Desk, Exchange, Gate, Responses, Scratch, Secret};
 use crate::limits::{
     FAULTS_MAX, MAKE_WAY_SILENT_MS, PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS, PROXY_HEADER_MS,
     SWEEP_MS,
@@ -119,8 +119,8 @@ impl Protocol for Service<'_> {
                 }
                 progress
             }
-            Conversation::Http { exchange, source, patience, .. } => {
-                let progress = self.answer(exchange, *source, input, now);
+            Conversation::Http { exchange, source, peer, patience, encrypted } => {
+                let progress = self.answer(exchange, (*source, peer), *encrypted, input, now);
                 match progress {
                     Progress { then: Then::Yield, consumed: 0 } => {}
                     // Within a request, which it may have been asked to go on with.
@@ -181,7 +181,8 @@ impl Protocol for Service<'_> {
                 self.metrics.smtp_connections_open -= 1;
                 self.metrics.tls_connections_open -= u64::from(session.is_encrypted());
             }
-            Conversation::Http { encrypted, .. } => {
+            Conversation::Http { peer, encrypted, .. } => {
+                self.guard.disconnected(peer);
                 self.metrics.http_connections_open -= 1;
                 self.metrics.tls_connections_open -= u64::from(encrypted);
             }
@@ -318,7 +319,8 @@ impl Service<'_> {
     fn answer(
         &mut self,
         exchange: &mut Exchange,
-        source: IpAddr,
+        (source, peer): (IpAddr, &Peer),
+        encrypted: bool,
         input: &[u8],
         now: Now,
     ) -> Progress {
@@ -333,17 +335,30 @@ impl Service<'_> {
             gate: &self.gate,
             hostname: self.session.hostname(),
             smtp: &self.smtp_address,
+            encrypted,
             ready: !self.draining,
             samples: &|store| {
                 let guarded = guard.figures().samples(guard.standing_bans(now));
                 [metrics.samples(), store.figures().samples(), guarded].concat()
             },
             standing: &|| standing::of(guard, source, now),
+            secrets_wait_seconds: guard.secrets_wait_seconds(peer, now),
+            secret: Secret::Fine,
             phases: &self.phases,
             scratch: &mut self.scratch,
             responses: &self.responses,
         };
         let progress = exchange.receive(input, &mut desk, now);
+        match desk.secret {
+            Secret::Fine => {}
+            Secret::Wrong => {
+                self.metrics.http_secrets_wrong += 1;
+                if !peer.is_exempt() {
+                    self.guard.offended(peer, Offence::WrongSecret, now);
+                }
+            }
+            Secret::Unchecked => self.metrics.http_secrets_unchecked += 1,
+        }
         if progress.consumed > 0 {
             self.share.answered();
         }

@@ -30,13 +30,15 @@ pub(super) fn of(guard: &Guard, address: IpAddr, now: Now) -> Standing {
         used: used
             .map(|used| Used { rule: used.rule.name(), count: used.count, limit: used.limit })
             .collect(),
-        banned_subjects: subjects
-            .map(|subject| BannedSubject {
-                subject: subject.text.to_owned(),
-                messages: subject.messages,
-                seconds_ago: now_ms.saturating_sub(subject.since_ms) / 1000,
-                seconds_left: subject.until_ms.saturating_sub(now_ms).div_ceil(1000),
-            })
-            .collect(),
+        banned_subjects: Some(
+            subjects
+                .map(|subject| BannedSubject {
+                    subject: subject.text.to_owned(),
+                    messages: subject.messages,
+                    seconds_ago: now_ms.saturating_sub(subject.since_ms) / 1000,
+                    seconds_left: subject.until_ms.saturating_sub(now_ms).div_ceil(1000),
+                })
+                .collect(),
+        ),
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 
+use super::conversation::Door;
 use crate::limits::LISTENERS_MAX;
 use crate::sys::activation::{self, ActivationError, Passed};
 use crate::sys::notify::Supervisor;
@@ -12,10 +13,8 @@ use crate::sys::notify::Supervisor;
 /// What the program finds when it starts; by default nothing.
 #[derive(Debug, Default)]
 pub struct Surroundings {
-    /// Sockets to take mail at, in place of `--smtp`; none: those are bound.
-    pub(super) smtp: Vec<OwnedFd>,
-    /// Sockets to show mail at, in place of `--http`.
-    pub(super) http: Vec<OwnedFd>,
+    /// Sockets, each with the door that it is for. They take the place of the door's addresses.
+    pub(super) sockets: Vec<(Door, OwnedFd)>,
     /// Who is told when the program serves, and when it stops.
     pub(super) supervisor: Supervisor,
 }
@@ -37,7 +36,8 @@ impl fmt::Display for SurroundingsError {
             Self::Activation(error) => error.fmt(formatter),
             Self::Unknown(name) => write!(
                 formatter,
-                "a socket was passed for {name:?}; FileDescriptorName= has to be smtp or http",
+                "a socket was passed for {name:?}; FileDescriptorName= has to be smtp, smtps, http or \
+                 https",
             ),
             Self::Supervisor(error) => write!(formatter, "cannot reach NOTIFY_SOCKET: {error}"),
         }
@@ -56,11 +56,10 @@ impl Surroundings {
         for Passed { name, socket } in
             activation::take(&variable, LISTENERS_MAX).map_err(SurroundingsError::Activation)?
         {
-            match name.as_str() {
-                "smtp" => taken.smtp.push(socket),
-                "http" => taken.http.push(socket),
-                _ => return Err(SurroundingsError::Unknown(name)),
-            }
+            let Some(door) = Door::ALL.into_iter().find(|door| door.name() == name) else {
+                return Err(SurroundingsError::Unknown(name));
+            };
+            taken.sockets.push((door, socket));
         }
         taken.supervisor = Supervisor::at(variable("NOTIFY_SOCKET").as_deref())
             .map_err(SurroundingsError::Supervisor)?;

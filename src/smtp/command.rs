@@ -66,7 +66,10 @@ pub fn parse(line: &[u8]) -> Result<Command<'_>, Fault> {
     if memchr2(b'\r', b'\0', line).is_some() {
         return Err(Fault::ControlByte);
     }
-    let (verb, rest) = Verb::first(line).ok_or(Fault::UnknownVerb)?;
+    let Some((verb, rest)) = Verb::first(line) else {
+        let is_http = HTTP_VERSIONS.iter().any(|version| line.ends_with(version));
+        return Err(if is_http { Fault::HttpRequest } else { Fault::UnknownVerb });
+    };
     let arguments = rest.trim_ascii();
     match verb {
         Verb::Mail => mail(arguments),
@@ -84,6 +87,9 @@ pub fn parse(line: &[u8]) -> Result<Command<'_>, Fault> {
         Verb::Starttls => alone(arguments, Command::Starttls),
     }
 }
+
+/// What browsers put at the end of a request's first line, which begins with no verb of SMTP.
+const HTTP_VERSIONS: [&[u8]; 2] = [b" HTTP/1.1", b" HTTP/1.0"];
 
 /// What a line may begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,9 +349,13 @@ mod tests {
         ] {
             assert_eq!(parse(line.as_bytes()), Ok(command), "{line}");
         }
-        for line in ["", "NOO", "NOOPS", " NOOP", "HELO,x", "STARTTLSX", "STAR", "GET / HTTP/1.1"] {
+        for line in ["", "NOO", "NOOPS", " NOOP", "HELO,x", "STARTTLSX", "STAR", "GET / HTTP/2"] {
             assert_eq!(fault(line), Fault::UnknownVerb, "{line}");
         }
+        for line in ["GET / HTTP/1.1", "POST /a?b HTTP/1.0", "x HTTP/1.1"] {
+            assert_eq!(fault(line), Fault::HttpRequest, "{line}");
+        }
+        assert_eq!(parse(b"NOOP HTTP/1.1"), Ok(Command::Noop), "a verb is a verb");
         for byte in 0..=u8::MAX {
             let line = [byte, b'A', b'T', b'A'];
             assert_eq!(parse(&line) == Ok(Command::Data), matches!(byte, b'D' | b'd'), "{byte}");

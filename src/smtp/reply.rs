@@ -29,6 +29,9 @@ pub const HELP: &[u8] =
 pub enum Fault {
     /// A verb that SMTP does not have.
     UnknownVerb,
+    /// The first line of an HTTP request: what follows may be mail that a web page has its visitor's
+    /// browser send, so the session cannot go on in any policy.
+    HttpRequest,
     /// A verb that SMTP has and this server does not offer.
     UnofferedVerb,
     /// No line end within [`LINE_BYTES_MAX`](crate::limits::LINE_BYTES_MAX) bytes.
@@ -65,6 +68,7 @@ impl Fault {
     pub fn reply(self) -> &'static [u8] {
         match self {
             Self::UnknownVerb => b"500 5.5.1 Command unrecognized\r\n",
+            Self::HttpRequest => b"500 5.5.1 This is SMTP, closing\r\n",
             Self::UnofferedVerb => b"502 5.5.1 Command not implemented\r\n",
             Self::LineTooLong => b"500 5.5.2 Line too long\r\n",
             Self::ControlByte => b"500 5.5.2 CR or NUL within a command\r\n",

@@ -3,6 +3,7 @@
 
 pub mod activation;
 pub mod available;
+pub mod capabilities;
 pub mod descriptors;
 pub mod identity;
 pub mod memory;

@@ -203,6 +203,16 @@ impl Client {
         let _ = self.stream.get_ref().shutdown(std::net::Shutdown::Write);
     }
 
+    /// Reads a head, to its blank line.
+    pub(crate) fn head(&mut self) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = self.stream.read_line(&mut head).unwrap();
+            assert!(read > 0, "the server closed: {head:?}");
+        }
+        head
+    }
+
     /// Everything that comes until the server closes.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
@@ -254,11 +264,7 @@ impl Browser {
 
     /// Reads the answer to what was asked.
     pub(crate) fn answer(&mut self) -> Response {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            let read = self.client.stream.read_line(&mut head).unwrap();
-            assert!(read > 0, "the server closed: {head:?}");
-        }
+        let head = self.client.head();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let mut response = Response { status, head, body: vec![] };
         response.body.resize(response.field("Content-Length").parse().unwrap(), 0);

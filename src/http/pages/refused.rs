@@ -3,12 +3,10 @@
 use maud::{Markup, html};
 
 use super::frame;
-use crate::http::desk::Desk;
 use crate::http::response::{Response, Status};
 use crate::http::standing::{BannedSubject, Reason, Standing};
 
-pub(in crate::http) fn page(desk: &Desk<'_>) -> Response {
-    let standing = (desk.standing)();
+pub(in crate::http) fn page(standing: &Standing) -> Response {
     let main = html! {
         section.title {
             h1 { "Why was I refused?" }
@@ -17,13 +15,13 @@ pub(in crate::http) fn page(desk: &Desk<'_>) -> Response {
                  same as " a href="/api/v1/refused" { "JSON" } "."
             }
         }
-        (verdict(&standing))
+        (verdict(standing))
         @if !standing.used.is_empty() {
             h2 { "What is counted of it now" }
-            (used(&standing))
+            (used(standing))
         }
         h2 { "Subjects banned in the last hours" }
-        (subjects(&standing.banned_subjects))
+        (subjects(standing.banned_subjects.as_deref()))
     };
     Response::page(Status::OK, frame("Why was I refused?", &main))
 }
@@ -76,7 +74,10 @@ fn used(standing: &Standing) -> Markup {
     }
 }
 
-fn subjects(subjects: &[BannedSubject]) -> Markup {
+fn subjects(subjects: Option<&[BannedSubject]>) -> Markup {
+    let Some(subjects) = subjects else {
+        return html! { p.muted { "What others sent is for those who may read mail here." } };
+    };
     html! {
         @if subjects.is_empty() {
             p.muted { "None." }

@@ -19,7 +19,7 @@ impl<D> Session<D> {
             }
             Policy::Rfc => {
                 turn.say(fault.reply());
-                if matches!(fault, Fault::ChunkSize | Fault::BehindStarttls) {
+                if matches!(fault, Fault::ChunkSize | Fault::BehindStarttls | Fault::HttpRequest) {
                     self.closed(turn.world);
                 }
                 self.count_fault(turn);
