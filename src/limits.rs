@@ -174,9 +174,12 @@ pub const HEADER_FIELDS_MAX: usize = 1000;
 /// The most bytes of one field that are decoded or shown. Some decoders cost the square of the length: at
 /// this length, a few milliseconds at worst.
 pub const HEADER_FIELD_BYTES_MAX: usize = 16 * KIB;
-/// The same for a list, which decodes four fields of each of up to [`HTTP_LIST_MESSAGES_MAX`]
-/// messages.
-pub const HEADER_FIELD_PREVIEW_BYTES: usize = 2 * KIB;
+/// The same for a list, which decodes up to five fields of each of up to [`HTTP_LIST_MESSAGES_MAX`]
+/// messages, while all others wait: with four times as many, a quarter of a second went by for the
+/// worst of addresses.
+pub const HEADER_FIELD_PREVIEW_BYTES: usize = 512;
+/// The most fields of a message that a list looks through.
+pub const HEADER_FIELDS_PREVIEW_MAX: usize = 256;
 /// How deep multiparts may lie in each other; each level reads the bytes within it once more.
 pub const MIME_DEPTH_MAX: usize = 16;
 /// The most parts of one message that are looked at, containers included.
@@ -195,6 +198,10 @@ pub const MIME_BOUNDARY_BYTES_MAX: usize = 200;
 pub const MIME_FILE_NAME_CHARACTERS_MAX: usize = 100;
 
 const _: () = assert!(HEADER_FIELD_PREVIEW_BYTES <= HEADER_FIELD_BYTES_MAX);
+const _: () = assert!(HEADER_FIELDS_PREVIEW_MAX <= HEADER_FIELDS_MAX);
+// A page shows no more of a field than a list decodes.
+const _: () = assert!(HTTP_PAGE_FIELD_BYTES_MAX <= HEADER_FIELD_PREVIEW_BYTES);
+const _: () = assert!(HTTP_LIST_MESSAGES_MAX * 5 * HEADER_FIELD_PREVIEW_BYTES <= 3 * MIB);
 const _: () = assert!(HEADER_PREVIEW_BYTES <= HEADER_SECTION_BYTES_MAX);
 const _: () = assert!(MIME_FIELD_BYTES_MAX <= HEADER_PREVIEW_BYTES);
 const _: () = assert!(MIME_BOUNDARY_BYTES_MAX < MIME_FIELD_BYTES_MAX);

@@ -7,7 +7,7 @@ use mail_parser::parsers::MessageStream;
 use mail_parser::{Addr, ContentType, HeaderValue};
 use memchr::memchr;
 
-use crate::limits::HEADER_FIELDS_MAX;
+use crate::limits::{HEADER_FIELDS_MAX, HEADER_FIELDS_PREVIEW_MAX};
 
 /// The fields of a header section, in their order.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -37,9 +37,27 @@ impl<'a> Fields<'a> {
     /// first line that is no field.
     #[must_use]
     pub fn split(message: &'a [u8], most: usize) -> Self {
+        Self::split_first(message, most, HEADER_FIELDS_MAX, usize::MAX)
+    }
+
+    /// The same for who wants to know no more than the first few fields, however many there are, and
+    /// not where the body begins.
+    #[must_use]
+    pub fn preview(beginning: &'a [u8], most: usize) -> Self {
+        let few = HEADER_FIELDS_PREVIEW_MAX;
+        Self::split_first(beginning, most, few, few)
+    }
+
+    /// Keeps so many fields, and looks at so many.
+    fn split_first(message: &'a [u8], most: usize, kept: usize, looked_at: usize) -> Self {
         let mut fields = Self { body_at: message.len(), ..Self::default() };
-        let mut at = 0;
+        let (mut at, mut seen) = (0, 0);
         while let Some(rest) = message.get(at..).filter(|rest| !rest.is_empty()) {
+            if seen == looked_at {
+                fields.clipped = true;
+                return fields;
+            }
+            seen += 1;
             let line = first_line(rest);
             if matches!(line, b"\r\n" | b"\n") {
                 fields.body_at = at + line.len();
@@ -54,7 +72,7 @@ impl<'a> Fields<'a> {
                 end += first_line(folded).len();
             }
             let value = rest.get(value_at..end).unwrap_or_default();
-            if fields.list.len() < HEADER_FIELDS_MAX && at < most {
+            if fields.list.len() < kept && at < most {
                 fields.list.push(Field { name, value: trim_line_end(value) });
             } else {
                 fields.clipped = true;

@@ -71,7 +71,7 @@ impl Summary {
     #[must_use]
     pub fn of_beginning(beginning: &[u8], envelope: &Envelope) -> Self {
         caught(|| {
-            let fields = Fields::split(beginning, HEADER_PREVIEW_BYTES);
+            let fields = Fields::preview(beginning, HEADER_PREVIEW_BYTES);
             Self::of(&fields, envelope, HEADER_FIELD_PREVIEW_BYTES)
         })
         .unwrap_or_else(|| Self::of(&Fields::default(), envelope, 0))
@@ -226,6 +226,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::HEADER_FIELDS_PREVIEW_MAX;
 
     fn envelope() -> Envelope {
         Envelope {
@@ -283,6 +284,29 @@ mod tests {
         let view = View::of(format!("A:{field}\r\n\r\n").as_bytes(), &envelope());
         assert_eq!(view.fields[0].1.len(), HEADER_FIELD_BYTES_MAX);
         assert!(view.clipped);
+    }
+
+    /// Or whoever fills a mailbox with the worst of headers has all mail wait for its list.
+    #[test]
+    fn law_a_list_decodes_little_of_each_message() {
+        for piece in ["a,", "<a>,", "\"a\" <b>,", "=?utf-8?q?a?= ", "a:b;", "(", "\"\\", "x"] {
+            let value = piece.repeat(HEADER_FIELD_BYTES_MAX);
+            for name in ["From", "To", "Cc", "Subject", "Date"] {
+                let beginning = format!("{name}: {value}\r\n\r\n");
+                let shown = Summary::of_beginning(beginning.as_bytes(), &envelope());
+                let Summary { from, to, cc, subject, date } = shown;
+                let texts = [&[from, subject, date][..], &to, &cc].concat();
+                let letters =
+                    texts.concat().matches(|letter| letter == 'a' || letter == 'x').count();
+                assert!(letters <= HEADER_FIELD_PREVIEW_BYTES, "{name} {piece}: {letters}");
+            }
+        }
+        let many = |fields: usize| {
+            let beginning = format!("{}Subject: s\r\n\r\n", "a:\r\n".repeat(fields));
+            Summary::of_beginning(beginning.as_bytes(), &envelope()).subject
+        };
+        assert_eq!(many(HEADER_FIELDS_PREVIEW_MAX - 1), "s");
+        assert_eq!(many(HEADER_FIELDS_PREVIEW_MAX), "");
     }
 
     #[test]
