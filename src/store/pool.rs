@@ -485,6 +485,15 @@ mod tests {
         assert_eq!(later, [2, 3]);
     }
 
+    #[test]
+    fn what_is_no_arena_leads_nowhere() {
+        let pool = TestPool::new(5, 20).unwrap();
+        for head in [20, 21, NONE] {
+            assert_eq!(pool.linked(head, 20).collect::<Vec<_>>(), [head]);
+        }
+        assert_eq!(pool.linked(19, 20).collect::<Vec<_>>(), [19, NONE]);
+    }
+
     /// The law above is about pieces that are copied plainly; so many bytes are not.
     #[test]
     fn long_pieces_are_held_too_wherever_they_begin() {

@@ -297,4 +297,11 @@ mod tests {
         assert!(kept.len() >= 2);
         assert!(kept.iter().zip(0..).all(|(path, number)| path[0] == number), "each once");
     }
+
+    #[test]
+    fn the_longest_record_wherever_it_starts_takes_what_is_counted_for_it() {
+        let longest = HEADER_BYTES + ENVELOPE_BYTES_MAX + BODY_INLINE_BYTES_MAX;
+        let taken = (0..ARENA_BYTES).map(|offset| (offset + longest).div_ceil(ARENA_BYTES)).max();
+        assert_eq!(taken, Some(RECORD_ARENAS_MAX));
+    }
 }
