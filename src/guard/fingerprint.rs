@@ -273,6 +273,24 @@ mod tests {
     }
 
     #[test]
+    fn law_every_bit_that_is_mixed_depends_on_every_bit() {
+        const VALUES: u64 = 400;
+        // Any odd factor but the one of the mixture itself.
+        let values = || (1..=VALUES).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        for bit in 0..64 {
+            let mut changed = [0; 64];
+            for value in values() {
+                let difference = mixed(value, 1) ^ mixed(value ^ 1 << bit, 1);
+                for (at, count) in changed.iter_mut().enumerate() {
+                    *count += difference >> at & 1;
+                }
+            }
+            let sometimes = VALUES / 20..VALUES * 19 / 20;
+            assert!(changed.iter().all(|count| sometimes.contains(count)), "{bit}: {changed:?}");
+        }
+    }
+
+    #[test]
     fn all_bins_are_used() {
         let texts: Vec<_> = (0..50).map(|seed| of(&text(seed, 150))).collect();
         for bin in 0..GUARD_BODY_FEATURES {

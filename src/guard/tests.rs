@@ -185,6 +185,32 @@ fn what_is_refused_at_mail_is_no_message() {
 }
 
 #[test]
+fn what_there_is_no_room_to_count_is_let_in_and_counted_as_that() {
+    // Of a message its subject, or the eight features of its text.
+    for (rule, of_one) in [(Rule::Subjects, 1), (Rule::Bodies, 8)] {
+        let mut rules = Rules::off();
+        let setting = Rules::default().of(rule).unwrap();
+        rules.set(rule, Some(Setting { count_max: 3, ..setting })).unwrap();
+        let sizes = Sizes::of_sets([1; 3]);
+        let mut guard =
+            Guard::with_sizes(sizes, rules, Networks::loopback(), Words::default(), SEED);
+        // Each banned for itself, until nothing else has room.
+        for number in 0..40 {
+            for network in 0..40 {
+                let spam = message(&format!("spam {}", text(number, 1)), &text(number, 60));
+                send(&mut guard, from(network), &spam, at(0));
+            }
+        }
+        let before = guard.figures();
+        let other = message("hello", &text(1000, 60));
+        assert_eq!(send(&mut guard, from(1), &other, at(1)), Verdict::Allow);
+        let after = guard.figures();
+        assert_eq!(after.repeats_uncounted - before.repeats_uncounted, of_one, "{rule}");
+        assert_eq!(after.bans, before.bans);
+    }
+}
+
+#[test]
 fn mail_without_a_subject_has_no_subject_in_common() {
     let mut guard = guard(Rules::default());
     for network in 0..100 {

@@ -284,6 +284,31 @@ mod tests {
     }
 
     #[test]
+    fn every_protocol_has_its_registered_keyword() {
+        for (extended, utf8, encrypted, keyword) in [
+            (false, false, false, "SMTP"),
+            // Without EHLO there is no STARTTLS, and no keyword for TLS from the start.
+            (false, false, true, "SMTP"),
+            (true, false, false, "ESMTP"),
+            (true, false, true, "ESMTPS"),
+            (true, true, false, "UTF8SMTP"),
+            (true, true, true, "UTF8SMTPS"),
+        ] {
+            let protocol = Protocol { extended, utf8, encrypted };
+            assert_eq!(protocol.keyword(), keyword, "{protocol:?}");
+            let header = Header::new(
+                0,
+                Now { monotonic_ms: 0, unix_ms: 0 },
+                &Client { protocol, ..client() },
+                &[],
+                0,
+                Header::INLINE,
+            );
+            assert_eq!(header.protocol(), protocol, "and is kept");
+        }
+    }
+
+    #[test]
     fn an_envelope_never_outgrows_its_bound() {
         let mut envelope = Vec::new();
         let path = [b'a'; PATH_BYTES_MAX];
