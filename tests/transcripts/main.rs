@@ -299,6 +299,8 @@ fn goodbye_is_said_in_any_state_and_gives_the_draft_back() {
         "",
         "HELO a\r\nMAIL FROM:<a@x>\r\n",
         "HELO a\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\nhi",
+        "HELO a\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nBDAT 5\r\nhi",
+        "HELO a\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nBDAT 2\r\nhiBDAT 5 LAST\r\nhi",
     ] {
         for (goodbye, reply) in [
             (Goodbye::ShuttingDown, "421 4.3.2 mx.test Shutting down\r\n"),
@@ -307,6 +309,7 @@ fn goodbye_is_said_in_any_state_and_gives_the_draft_back() {
             let mut line = Line::open(Policy::Curt, 4096, Room::default());
             line.send(sent.as_bytes());
             assert_eq!(line.session.is_idle(), sent.is_empty());
+            assert_eq!(line.session.is_within_message(), sent.ends_with("hi"));
             let settings = line.settings();
             line.session.dismiss(goodbye, &settings, &mut line.world, &mut line.output);
             assert_eq!(line.output.as_slice(), reply.as_bytes());
