@@ -11,7 +11,9 @@ mod table;
 use std::sync::LazyLock;
 
 use fake::{Fake, Room};
-use mailfly::limits::{BODY_PIECES_MAX, LINE_BYTES_MAX, REPLY_BYTES_MAX};
+use mailfly::limits::{
+    BODY_JOINED_BYTES, BODY_PIECE_BYTES_SHORT, BODY_PIECES_MAX, LINE_BYTES_MAX, REPLY_BYTES_MAX,
+};
 use mailfly::output::Output;
 use mailfly::progress::Then;
 use mailfly::smtp::hostname::Hostname;
@@ -32,6 +34,7 @@ struct Line {
     kept: Vec<u8>,
     replies: Vec<u8>,
     closed: bool,
+    message_bytes_max: usize,
     /// Whether STARTTLS is offered.
     starttls: bool,
     /// It was answered: the rest is for TLS.
@@ -48,6 +51,7 @@ impl Line {
             kept: vec![],
             replies: vec![],
             closed: false,
+            message_bytes_max: MESSAGE_BYTES_MAX,
             starttls: false,
             encrypting: false,
         };
@@ -57,7 +61,7 @@ impl Line {
     }
 
     fn settings(&self) -> Settings<'static> {
-        Settings::new(&SERVER, self.policy, MESSAGE_BYTES_MAX).with_starttls(self.starttls)
+        Settings::new(&SERVER, self.policy, self.message_bytes_max).with_starttls(self.starttls)
     }
 
     fn flush(&mut self) {
@@ -279,6 +283,23 @@ fn a_body_in_one_read_goes_straight_from_the_read_buffer_into_its_commit() {
     line.send(b"EHLO there\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\n");
     line.send(format!("DATA\r\n{}.\r\n", "..\r\n".repeat(BODY_PIECES_MAX)).as_bytes());
     assert_eq!(line.world.rest_bytes, 3 * BODY_PIECES_MAX);
+}
+
+#[test]
+fn pieces_of_a_few_bytes_are_copied_together_and_longer_ones_are_not() {
+    let appends = |dot_line: &str| {
+        let body = dot_line.repeat(4000);
+        let mut line = Line::open(Policy::Curt, 4096, Room::default());
+        line.message_bytes_max = body.len();
+        line.send(b"EHLO there\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n");
+        line.send(format!("{body}.\r\n").as_bytes());
+        assert_eq!(line.world.stored[0].bytes.len(), body.len() - 4000);
+        (line.world.appends, body.len())
+    };
+    let (copied, bytes) = appends("..\r\n");
+    assert!(copied < BODY_PIECES_MAX + 2 * bytes / BODY_JOINED_BYTES, "{copied}");
+    let (sliced, _) = appends(&format!("..{}\r\n", "x".repeat(BODY_PIECE_BYTES_SHORT)));
+    assert_eq!(sliced, 4000);
 }
 
 #[test]
