@@ -287,14 +287,21 @@ fn a_body_in_one_read_goes_straight_from_the_read_buffer_into_its_commit() {
 
 #[test]
 fn pieces_of_a_few_bytes_are_copied_together_and_longer_ones_are_not() {
-    let appends = |dot_line: &str| {
-        let body = dot_line.repeat(4000);
+    let sent = |body: &str, message_bytes_max| {
         let mut line = Line::open(Policy::Curt, 4096, Room::default());
-        line.message_bytes_max = body.len();
+        line.message_bytes_max = message_bytes_max;
         line.send(b"EHLO there\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n");
         line.send(format!("{body}.\r\n").as_bytes());
-        assert_eq!(line.world.stored[0].bytes.len(), body.len() - 4000);
-        (line.world.appends, body.len())
+        line
+    };
+    let appends = |dot_line: &str| {
+        let body = dot_line.repeat(4000);
+        let bytes = body.len() - 4000;
+        let line = sent(&body, bytes);
+        assert_eq!(line.world.stored[0].bytes.len(), bytes);
+        let refused = sent(&body, bytes - 1);
+        assert!(refused.replies().ends_with("552 5.3.4 Message too large\r\n"));
+        (line.world.appends, bytes)
     };
     let (copied, bytes) = appends("..\r\n");
     assert!(copied < BODY_PIECES_MAX + 2 * bytes / BODY_JOINED_BYTES, "{copied}");
