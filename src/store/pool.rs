@@ -469,6 +469,8 @@ mod tests {
             for front in [0, 1, 17, 300] {
                 let arenas = TestPool::arenas_in(mapping, front);
                 assert!(arenas == 0 || TestPool::mapping_bytes(front, arenas) <= mapping);
+                // And no more is left over than the slack.
+                assert!(TestPool::mapping_bytes(front, arenas + 3) > mapping);
             }
         }
     }

@@ -309,6 +309,24 @@ mod tests {
     }
 
     #[test]
+    fn a_forward_path_that_just_fits_is_kept_and_one_byte_more_is_not() {
+        let mut full = Vec::new();
+        begin_envelope(&mut full, b"", b"");
+        for number in 0.. {
+            let left = ENVELOPE_BYTES_MAX - full.len() - size_of::<u16>();
+            if left <= PATH_BYTES_MAX {
+                let mut tight = full.clone();
+                push_forward_path(&mut tight, &vec![b'z'; left + 1]);
+                assert_eq!(tight, full);
+                push_forward_path(&mut full, &vec![b'z'; left]);
+                assert_eq!(full.len(), ENVELOPE_BYTES_MAX);
+                return;
+            }
+            push_forward_path(&mut full, &[number; PATH_BYTES_MAX - 3]);
+        }
+    }
+
+    #[test]
     fn an_envelope_never_outgrows_its_bound() {
         let mut envelope = Vec::new();
         let path = [b'a'; PATH_BYTES_MAX];
