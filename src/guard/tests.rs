@@ -72,6 +72,8 @@ fn a_source_may_send_twenty_messages_in_two_minutes_and_is_banned_with_the_next(
     assert_eq!((finding.rule, finding.count, finding.limit), (Rule::Messages, 21, 20));
     assert_eq!(finding.seconds_left(30), 600);
     assert_eq!(rule(guard.connected(from(1), at(599_000)).1), Some(Rule::Messages));
+    let why = guard.explain(from(1), at(600_000));
+    assert_eq!(why.last_seconds_ago, 1, "being turned away at the door is remembered too");
     assert_eq!(send(&mut guard, from(2), &message("other", ""), at(40)), Verdict::Allow);
 
     let why = guard.explain(from(1), at(60_030));
