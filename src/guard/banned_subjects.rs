@@ -136,6 +136,12 @@ mod tests {
     }
 
     #[test]
+    fn they_take_what_is_counted_for_them() {
+        let taken = size_of_val(&BannedSubjects::new().ring[..]);
+        assert_eq!(BannedSubjects::MEMORY_BYTES, taken);
+    }
+
+    #[test]
     fn one_that_comes_again_is_counted_as_long_as_it_is_shown() {
         let mut subjects = BannedSubjects::new();
         subjects.add(b"Cheap watches", &ban(7, 21, 2000), 1000);

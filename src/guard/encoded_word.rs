@@ -161,7 +161,34 @@ mod tests {
         }
     }
 
+    /// Base64 (RFC 4648 section 4), with its padding.
+    fn base64_of(bytes: &[u8]) -> String {
+        const DIGITS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let group = |chunk: &[u8]| {
+            let mut three = [0; 3];
+            three[..chunk.len()].copy_from_slice(chunk);
+            let [first, second, third] = three.map(u32::from);
+            let bits = first << 16 | second << 8 | third;
+            let digit = |at| match at {
+                at if at > chunk.len() => '=',
+                at => char::from(DIGITS[(bits >> (18 - 6 * at) & 63) as usize]),
+            };
+            (0..4).map(digit).collect::<String>()
+        };
+        bytes.chunks(3).map(group).collect()
+    }
+
     proptest! {
+        #[test]
+        fn whatever_was_base64_is_found_again(
+            bytes in prop::collection::vec(any::<u8>(), 0..60), tail in "[a-z]{1,5}",
+        ) {
+            let mut line = format!("=?utf-8?B?{}?={tail}", base64_of(&bytes)).into_bytes();
+            let length = decode_in_place(&mut line);
+            prop_assert_eq!(&line[..length], [&bytes, tail.as_bytes()].concat());
+        }
+
         #[test]
         fn what_was_encoded_is_found_again(text in "[a-z ]{1,60}", before in "[a-z]{0,5}") {
             let quoted: String = text.bytes().map(|byte| format!("={byte:02X}")).collect();

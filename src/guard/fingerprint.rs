@@ -238,6 +238,8 @@ mod tests {
         }
         let split = format!("{}=x{} order 000", &plain[..30], &plain[30..]);
         assert_ne!(features(1, &[split.as_bytes()]), Some(expected));
+        let split = format!("{}==\r\n{} order 000", &plain[..30], &plain[30..]);
+        assert_ne!(features(1, &[split.as_bytes()]), Some(expected));
         assert_ne!(features(2, &[format!("{plain} order 123").as_bytes()]), Some(expected));
     }
 
@@ -273,6 +275,24 @@ mod tests {
     }
 
     #[test]
+    fn law_every_bit_that_is_mixed_depends_on_every_bit() {
+        const VALUES: u64 = 400;
+        // Any odd factor but the one of the mixture itself.
+        let values = || (1..=VALUES).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        for bit in 0..64 {
+            let mut changed = [0; 64];
+            for value in values() {
+                let difference = mixed(value, 1) ^ mixed(value ^ 1 << bit, 1);
+                for (at, count) in changed.iter_mut().enumerate() {
+                    *count += difference >> at & 1;
+                }
+            }
+            let sometimes = VALUES / 20..VALUES * 19 / 20;
+            assert!(changed.iter().all(|count| sometimes.contains(count)), "{bit}: {changed:?}");
+        }
+    }
+
+    #[test]
     fn all_bins_are_used() {
         let texts: Vec<_> = (0..50).map(|seed| of(&text(seed, 150))).collect();
         for bin in 0..GUARD_BODY_FEATURES {
@@ -281,7 +301,43 @@ mod tests {
         }
     }
 
+    /// The naive twin, for texts without equals signs: all words, then all shingles, then the least
+    /// of each bin.
+    fn naive(key: u64, text: &str) -> Option<Features> {
+        let folded = text.to_ascii_lowercase().replace(|byte: char| byte.is_ascii_digit(), "0");
+        let hash = |word: &str| {
+            let word =
+                word.bytes().fold(key, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FACTOR));
+            mixed(word, key)
+        };
+        let words: Vec<u64> = folded
+            .split(|letter: char| !letter.is_ascii_alphanumeric() && letter.is_ascii())
+            .filter(|word| !word.is_empty())
+            .map(hash)
+            .collect();
+        let shingles: Vec<u64> = words
+            .windows(3)
+            .map(|three| {
+                mixed(three[0].rotate_left(21) ^ three[1].rotate_left(42) ^ three[2], FACTOR)
+            })
+            .collect();
+        let feature = |bin: usize| {
+            let fell = shingles.iter().filter(|hash| (**hash >> 32) as usize % 8 == bin);
+            let least = fell.map(|shingle| *shingle as u32).min()?;
+            let [first, second, third, fourth] = least.to_le_bytes();
+            Some([first, second, third, fourth, bin as u8 + 1, 0, 0, 0])
+        };
+        (words.len() >= GUARD_BODY_WORDS_MIN as usize).then(|| std::array::from_fn(feature))
+    }
+
     proptest! {
+        #[test]
+        fn law_the_features_are_the_naive_twins(
+            key in any::<u64>(), text in "([a-zA-Z0-9é]{1,6}[ ,.\r\n\t<>-]{1,2}){0,60}",
+        ) {
+            prop_assert_eq!(features(key, &[text.as_bytes()]), naive(key, &text));
+        }
+
         #[test]
         fn a_text_has_the_same_features_at_every_cut(
             pieces in prop::collection::vec(

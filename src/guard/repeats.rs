@@ -260,6 +260,12 @@ mod tests {
     }
 
     #[test]
+    fn they_take_what_is_counted_for_them() {
+        assert_eq!(Repeats::memory_bytes(8), Table::<Repeat>::memory_bytes(8));
+        assert!(Repeats::memory_bytes(8) > 8 * 16 * size_of::<Repeat>());
+    }
+
+    #[test]
     fn what_led_to_a_ban_does_not_count_again_after_it() {
         let setting = Setting { count_max: 3, ban_ms: 1000, ..SETTING };
         let mut repeats = Repeats::new(1, 5);

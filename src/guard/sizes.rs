@@ -62,6 +62,21 @@ mod tests {
     use crate::limits::MIB;
 
     #[test]
+    fn each_table_has_its_term() {
+        let terms = Sizes::of_sets([1, 2, 4]).memory_terms();
+        assert_eq!(
+            terms,
+            [
+                ("guard: sources", Sources::memory_bytes(1)),
+                ("guard: subjects", Repeats::memory_bytes(2)),
+                ("guard: bodies", Repeats::memory_bytes(4)),
+                ("guard: banned subjects", BannedSubjects::MEMORY_BYTES),
+            ]
+        );
+        assert!(terms.iter().all(|(_, bytes)| *bytes > 0));
+    }
+
+    #[test]
     fn tables_shrink_with_the_memory_and_never_to_nothing() {
         assert_eq!(Sizes::for_memory(usize::MAX), Sizes::FULL);
         assert_eq!(Sizes::for_memory(256 * MIB), Sizes::FULL);

@@ -660,6 +660,14 @@ mod tests {
     }
 
     #[test]
+    fn they_take_what_is_counted_for_them() {
+        let sources = Sources::new(8, 9);
+        let crowds = sources.families.iter().map(|family| size_of_val(&family.crowds[..]));
+        let tables = 2 * Table::<Standing>::memory_bytes(8);
+        assert_eq!(Sources::memory_bytes(8), tables + crowds.sum::<usize>());
+    }
+
+    #[test]
     fn no_limit_is_more_than_a_part_of_a_window_can_count() {
         assert_eq!(limit_of(20, true), 20 * GUARD_CROWD_FACTOR);
         assert_eq!(limit_of(GUARD_COUNT_MAX, true), GUARD_COUNT_MAX);

@@ -210,6 +210,15 @@ mod tests {
     }
 
     #[test]
+    fn it_takes_what_is_counted_for_it() {
+        for sets in [1, 2, 64] {
+            let table = Table::new(sets, NOTHING, 7);
+            let taken = size_of_val(&table.tags[..]) + size_of_val(&table.entries[..]);
+            assert_eq!(Table::<Known>::memory_bytes(sets), taken);
+        }
+    }
+
+    #[test]
     fn where_all_have_to_stay_a_newcomer_finds_no_place() {
         let mut table = Table::new(1, NOTHING, 7);
         for key in 0..16 {

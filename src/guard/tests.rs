@@ -72,6 +72,8 @@ fn a_source_may_send_twenty_messages_in_two_minutes_and_is_banned_with_the_next(
     assert_eq!((finding.rule, finding.count, finding.limit), (Rule::Messages, 21, 20));
     assert_eq!(finding.seconds_left(30), 600);
     assert_eq!(rule(guard.connected(from(1), at(599_000)).1), Some(Rule::Messages));
+    let why = guard.explain(from(1), at(600_000));
+    assert_eq!(why.last_seconds_ago, 1, "being turned away at the door is remembered too");
     assert_eq!(send(&mut guard, from(2), &message("other", ""), at(40)), Verdict::Allow);
 
     let why = guard.explain(from(1), at(60_030));
@@ -182,6 +184,32 @@ fn what_is_refused_at_mail_is_no_message() {
     }
     let inspection = guard.mail(&peer, false, at(0));
     assert_eq!(guard.finished(&peer, inspection, at(0)), Verdict::Allow);
+}
+
+#[test]
+fn what_there_is_no_room_to_count_is_let_in_and_counted_as_that() {
+    // Of a message its subject, or the eight features of its text.
+    for (rule, of_one) in [(Rule::Subjects, 1), (Rule::Bodies, 8)] {
+        let mut rules = Rules::off();
+        let setting = Rules::default().of(rule).unwrap();
+        rules.set(rule, Some(Setting { count_max: 3, ..setting })).unwrap();
+        let sizes = Sizes::of_sets([1; 3]);
+        let mut guard =
+            Guard::with_sizes(sizes, rules, Networks::loopback(), Words::default(), SEED);
+        // Each banned for itself, until nothing else has room.
+        for number in 0..40 {
+            for network in 0..40 {
+                let spam = message(&format!("spam {}", text(number, 1)), &text(number, 60));
+                send(&mut guard, from(network), &spam, at(0));
+            }
+        }
+        let before = guard.figures();
+        let other = message("hello", &text(1000, 60));
+        assert_eq!(send(&mut guard, from(1), &other, at(1)), Verdict::Allow);
+        let after = guard.figures();
+        assert_eq!(after.repeats_uncounted - before.repeats_uncounted, of_one, "{rule}");
+        assert_eq!(after.bans, before.bans);
+    }
 }
 
 #[test]

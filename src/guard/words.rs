@@ -141,6 +141,8 @@ mod tests {
         let most = (0..GUARD_WORDS_MAX).map(|word| format!("w{word}\n")).collect::<String>();
         let words = Words::parse(&most).unwrap();
         assert_eq!(words.len(), GUARD_WORDS_MAX);
+        // So long are the words alone.
+        assert!(words.memory_bytes() > most.len() / 2);
         assert!(words.found_in(b"see w9999") && !words.found_in(b"w99990"));
         assert_eq!(Words::parse(&format!("{most}more")).unwrap_err(), WordsError::TooMany);
     }

@@ -63,7 +63,7 @@ impl Distribution {
     /// is not told apart from it.
     #[must_use]
     pub fn max(&self) -> u64 {
-        if self.bins.is_empty() { 0 } else { self.bins.max() }
+        if self.bins.is_empty() { 0 } else { self.bins.highest_equivalent(self.bins.max()) }
     }
 
     /// The values that these shares of all values do not exceed; shares are ascending. One look at
@@ -129,6 +129,12 @@ mod tests {
     /// The naive twin: how many values are no greater.
     fn up_to(values: &[(u64, u64)], bound: u64) -> u64 {
         values.iter().filter(|(value, _)| *value <= bound).map(|(_, times)| times).sum()
+    }
+
+    #[test]
+    fn of_nothing_but_zeros_the_greatest_is_what_the_quantiles_say() {
+        let distribution = distribution(&[(0, 3)]);
+        assert_eq!(distribution.quantiles([0.5, 1.0]), [distribution.max(); 2]);
     }
 
     proptest! {

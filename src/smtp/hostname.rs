@@ -103,6 +103,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_no_hostname_is_told_why() {
+        let why = |text: &str| text.parse::<Hostname>().unwrap_err().to_string();
+        assert_eq!(why(""), "a hostname is not empty");
+        assert_eq!(why(&"a".repeat(256)), "a hostname has at most 255 bytes");
+        assert_eq!(why("a b"), "a hostname has no ' '");
+        assert!(why("bücher.example").ends_with("xn--…"), "and what to write instead");
+        assert_eq!("mx.test".parse::<Hostname>().unwrap().to_string(), "mx.test");
+    }
+
+    #[test]
     fn a_hostname_needs_no_quotes_anywhere() {
         for text in ["mx.example.org", "localhost", "build_7", "[127.0.0.1]", "[IPv6:::1]"] {
             assert_eq!(text.parse::<Hostname>().map(String::from), Ok(text.to_owned()));

@@ -182,7 +182,9 @@ fn arenas_needed(body_arenas: usize, mailboxes: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{MailboxName, Naming, Refusal, Store};
     use super::*;
+    use crate::clock::Now;
     use crate::limits::{KIB, MIB};
 
     fn demand() -> Demand {
@@ -229,5 +231,60 @@ mod tests {
         let mapping: usize = capacity.memory_terms()[..3].iter().map(|term| term.1).sum();
         assert!(mapping <= demand().memory_bytes);
         assert!(mapping + 3 * ARENA_BYTES > demand().memory_bytes);
+    }
+
+    #[test]
+    fn the_terms_are_what_a_store_takes() {
+        let capacity = Capacity::of(&demand()).unwrap();
+        let store = Store::new(capacity.clone(), 1).unwrap();
+        let [table, links, arenas, directory, rest] = capacity.memory_terms().map(|term| term.1);
+        assert_eq!(table, store.pool.front().len());
+        assert_eq!(arenas, capacity.arenas() as usize * ARENA_BYTES);
+        assert_eq!(capacity.arenas(), store.pool.arenas());
+        let links_needed = capacity.arenas() as usize * size_of::<u32>();
+        assert!((links_needed..links_needed + 2 * ARENA_BYTES).contains(&links));
+        assert_eq!(directory, 256 * size_of::<u32>(), "two for each mailbox, and a power of two");
+        let scratch = store.draft_envelope.capacity() + store.envelope.capacity();
+        let targets = store.targets.capacity() * size_of::<u32>();
+        assert_eq!(rest, RECENT_MESSAGES * size_of::<MessageId>() + scratch + targets);
+    }
+
+    #[test]
+    fn the_longest_envelope_of_a_draft_takes_what_is_counted_for_it() {
+        let asked = Demand { mailboxes_max: 2 * RECIPIENTS_MAX as u32, ..demand() };
+        let mut store = Store::new(Capacity::of(&asked).unwrap(), 1).unwrap();
+        let now = Now { monotonic_ms: 0, unix_ms: 0 };
+        let path = [b'a'; PATH_BYTES_MAX + 1];
+        let name = MailboxName::of(&[b'n'; NAME_BYTES_MAX], Naming::Local).unwrap();
+        let mut draft = store.open(&path, now).unwrap();
+        for _ in 0..RECIPIENTS_MAX {
+            assert_eq!(store.add_recipient(&mut draft, &path, &name, now), Ok(()));
+        }
+        let one_more = store.add_recipient(&mut draft, &path, &name, now);
+        assert_eq!(one_more, Err(Refusal::TooManyRecipients));
+        assert_eq!(StorePool::bytes(&draft.envelope), DRAFT_ENVELOPE_BYTES_MAX);
+        store.abandon(draft);
+    }
+
+    /// Whether so many arenas hold the longest draft within the drafts' share, and the longest
+    /// message with all its copies beside a share that is full.
+    fn suffice(arenas: usize, body_arenas: usize, mailboxes: u32) -> bool {
+        let drafts = arenas / DRAFTS_SHARE as usize;
+        let draft = body_arenas + DRAFT_ENVELOPE_BYTES_MAX.div_ceil(ARENA_BYTES);
+        let copies = RECIPIENTS_MAX.min(mailboxes as usize) * RECORD_ARENAS_MAX;
+        drafts >= draft && arenas - drafts >= body_arenas + copies
+    }
+
+    #[test]
+    fn law_the_arenas_needed_suffice_and_few_less_would_not() {
+        for body_arenas in (1..1000).step_by(7) {
+            for mailboxes in [1, 2, 50, 99, 100, 101, 65_536] {
+                let needed = arenas_needed(body_arenas, mailboxes) as usize;
+                let shape = (needed, body_arenas, mailboxes);
+                assert!(suffice(needed, body_arenas, mailboxes), "{shape:?}");
+                let fewer = needed - 2 * DRAFTS_SHARE as usize;
+                assert!(!suffice(fewer, body_arenas, mailboxes), "{shape:?}");
+            }
+        }
     }
 }

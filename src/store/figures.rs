@@ -57,3 +57,41 @@ impl Figures {
         ]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_is_shown_and_every_arena_is_somebodys() {
+        let lost = Lost { mailbox_full: 1, memory_full: 2, expired: 3, deleted: 4 };
+        let figures = Figures {
+            arenas: 100,
+            arenas_free: 60,
+            arenas_drafts: 15,
+            messages: 20,
+            mailboxes: 7,
+            committed: 30,
+            lost,
+        };
+        let shown = figures.samples().into_iter().map(|sample| {
+            let label = sample.label.map_or("", |(_, value)| value);
+            (sample.name.trim_start_matches("mailfly_store_"), label, sample.value)
+        });
+        assert_eq!(
+            shown.collect::<Vec<_>>(),
+            [
+                ("messages", "", 20),
+                ("mailboxes", "", 7),
+                ("committed", "", 30),
+                ("lost", "mailbox_full", 1),
+                ("lost", "memory_full", 2),
+                ("lost", "expired", 3),
+                ("lost", "deleted", 4),
+                ("arenas", "nobody", 60),
+                ("arenas", "drafts", 15),
+                ("arenas", "mailboxes", 25),
+            ]
+        );
+    }
+}

@@ -157,3 +157,180 @@ impl Walk {
         Ok(body.chain.arenas())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::super::record::begin_envelope;
+    use super::super::{
+        Capacity, Client, Demand, Mailbox, MailboxName, Naming, Protocol, slots_mut,
+    };
+    use super::*;
+    use crate::clock::Now;
+    use crate::limits::MIB;
+
+    const LONG_BYTES: usize = 10_000;
+
+    fn client() -> Client<'static> {
+        let source = IpAddr::from([192, 0, 2, 1]);
+        Client { helo: b"client.example", source, protocol: Protocol::default() }
+    }
+
+    fn deliver(store: &mut Store, names: &[&str], bytes: usize, now: Now) {
+        let mut draft = store.open(b"from@example.com", now).unwrap();
+        for name in names {
+            let name = MailboxName::of(name.as_bytes(), Naming::Local).unwrap();
+            store.add_recipient(&mut draft, b"to@example.com", &name, now).unwrap();
+        }
+        store.commit(draft, &[&vec![b'x'; bytes]], &client(), now).unwrap();
+    }
+
+    /// Slot 0: a short message, a deleted one and a long one; slot 1: the same long one and a later
+    /// short one; slot 2: nothing any more. And a draft.
+    fn store() -> Store {
+        let demand = Demand {
+            memory_bytes: 4 * MIB,
+            mailboxes_max: 8,
+            mailbox_bytes_max: MIB / 4,
+            mailbox_messages_max: 8,
+            message_bytes_max: LONG_BYTES,
+            ttl_ms: None,
+        };
+        let mut store = Store::new(Capacity::of(&demand).unwrap(), 7).unwrap();
+        let now = Now { monotonic_ms: 1, unix_ms: 1 };
+        deliver(&mut store, &["a"], 10, now);
+        deliver(&mut store, &["a"], 20, now);
+        deliver(&mut store, &["a", "b"], LONG_BYTES, now);
+        deliver(&mut store, &["c"], 30, now);
+        deliver(&mut store, &["b"], 40, Now { monotonic_ms: 2, ..now });
+        let second = store.messages(mailbox(&store, 0), now).nth(1).unwrap();
+        store.delete(mailbox(&store, 0), second.id, now).unwrap();
+        store.purge(mailbox(&store, 2), now);
+        let _ = store.open(b"from@example.com", now).unwrap();
+        store
+    }
+
+    fn mailbox(store: &Store, slot: u32) -> Mailbox {
+        Mailbox { slot, generation: store.slot(slot).generation }
+    }
+
+    fn record(store: &Store, slot: u32, number: usize) -> (Position, Header) {
+        store.headers(mailbox(store, slot)).nth(number).unwrap()
+    }
+
+    /// Changes a record's header, and leaves its checksum as it was.
+    fn damage(store: &mut Store, slot: u32, number: usize, change: impl Fn(&mut Header)) {
+        let (at, mut header) = record(store, slot, number);
+        change(&mut header);
+        store.pool.overwrite(at, bytemuck::bytes_of(&header));
+    }
+
+    /// Puts a sound header, of other values, in place of a record's.
+    fn forge(store: &mut Store, slot: u32, number: usize, change: impl Fn(&mut Header)) {
+        let (at, mut header) = record(store, slot, number);
+        change(&mut header);
+        let mut envelope = Vec::new();
+        begin_envelope(&mut envelope, b"", b"");
+        envelope.resize(header.envelope_bytes as usize, 0);
+        store.pool.overwrite(store.pool.skip(at, HEADER_BYTES), &envelope);
+        let now = Now { monotonic_ms: header.received_monotonic_ms, unix_ms: 0 };
+        let Header { sequence, body_bytes, body_head, .. } = header;
+        let forged = Header::new(sequence, now, &client(), &envelope, body_bytes, body_head);
+        store.pool.overwrite(at, bytemuck::bytes_of(&forged));
+    }
+
+    fn with_body(store: &mut Store, change: impl Fn(&mut BodyHeader)) {
+        let start = Position::start_of(record(store, 0, 2).1.body_head);
+        let mut body: BodyHeader = store.pool.read_value(start).0;
+        change(&mut body);
+        store.pool.overwrite(start, bytemuck::bytes_of(&body));
+    }
+
+    fn slot(store: &mut Store, index: usize) -> &mut Slot {
+        &mut slots_mut(&mut store.pool)[index]
+    }
+
+    /// The arena that a chain says is its last.
+    fn tail(chain: &mut Chain) -> &mut u32 {
+        &mut bytemuck::cast_mut::<Chain, [u32; 5]>(chain)[1]
+    }
+
+    type Break = fn(&mut Store);
+
+    #[test]
+    fn every_law_is_seen_to_be_broken() {
+        let breaks: &[(&str, Break)] = &[
+            ("a mailbox keeps to its size", |store| {
+                store.capacity.mailbox_arenas_max = store.slot(0).arenas() - 1;
+            }),
+            ("and to its messages", |store| store.capacity.mailbox_messages_max = 1),
+            ("no slot stays pinned", |store| slot(store, 1).pinned = 1),
+            ("a log ends where a record does", |store| {
+                let mut log = store.slot(1).log;
+                store.pool.append(&mut log, b"x").unwrap();
+                slot(store, 1).log = log;
+            }),
+            ("a record lies within its log", |store| {
+                damage(store, 0, 0, |header| header.record_bytes = HEADER_BYTES as u32 - 1);
+            }),
+            ("a record lies within its log", |store| {
+                damage(store, 1, 1, |header| header.record_bytes += 1);
+            }),
+            ("and its envelope within it", |store| {
+                damage(store, 0, 0, |header| header.envelope_bytes = header.record_bytes + 1);
+            }),
+            ("a record's checksum is right", |store| {
+                damage(store, 0, 2, |header| header.received_unix_ms += 1);
+            }),
+            ("records are in the order of their numbers", |store| {
+                forge(store, 0, 2, |header| header.sequence = 1);
+            }),
+            ("records are in the order of their numbers", |store| {
+                forge(store, 0, 2, |header| header.sequence = 0);
+            }),
+            ("records are in the order of their numbers", |store| {
+                forge(store, 0, 2, |header| header.sequence = 3);
+            }),
+            ("the oldest record is of mail that is there", |store| {
+                damage(store, 0, 0, |header| header.flags |= DELETED);
+            }),
+            ("a mailbox counts its messages", |store| slot(store, 0).messages += 1),
+            ("a mailbox counts what its long messages take", |store| {
+                slot(store, 1).body_arenas += 1;
+            }),
+            ("a record's body is in an arena", |store| {
+                forge(store, 0, 2, |header| header.body_head = u32::MAX - 1);
+            }),
+            ("a long message is as long as its record says", |store| {
+                forge(store, 0, 2, |header| header.body_bytes += 1);
+            }),
+            ("a long message counts who refers to it", |store| {
+                with_body(store, |body| body.references += 1);
+            }),
+            ("a chain ends at its tail", |store| {
+                with_body(store, |body| *tail(&mut body.chain) -= 1);
+            }),
+            ("a chain ends at its tail", |store| *tail(&mut slot(store, 0).log) += 1),
+            ("no arena is owned twice", |store| slot(store, 1).log = store.slot(0).log),
+            ("mailboxes are in the order in which they had mail", |store| {
+                forge(store, 0, 2, |header| header.received_monotonic_ms = 3);
+            }),
+            ("every arena is a mailbox's, a draft's or free", |store| {
+                store.figures.arenas_drafts += 1;
+            }),
+            ("drafts keep to their share", |store| store.capacity.draft_arenas_max = 0),
+            ("messages are counted", |store| store.figures.messages += 1),
+            ("mailboxes with mail are counted", |store| store.figures.mailboxes += 1),
+            ("no removal is silent", |store| store.figures.lost.deleted -= 1),
+            // What the directory's own walk says is said here too.
+            ("stocked mailboxes have mail", |store| slot(store, 0).messages = 0),
+        ];
+        assert_eq!(store().check_invariants(), Ok(()));
+        for (law, break_it) in breaks {
+            let mut store = store();
+            break_it(&mut store);
+            assert_eq!(store.check_invariants(), Err(*law));
+        }
+    }
+}

@@ -6,8 +6,10 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 
+use super::record::Header;
 use super::*;
 use crate::clock::Now;
+use crate::limits::BODY_INLINE_BYTES_MAX;
 
 const NAMES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
 const MAILBOXES: u32 = 6;
@@ -15,6 +17,16 @@ const MESSAGES_PER_MAILBOX: u32 = 8;
 const MESSAGE_BYTES: usize = 40_000;
 const TTL_MS: u64 = 1_000;
 const DRAFTS: usize = 3;
+/// Lengths that are just within a bound, by themselves or two of them together, or just past it.
+const AT_A_BOUND: [usize; 7] = [
+    0,
+    BODY_INLINE_BYTES_MAX,
+    BODY_INLINE_BYTES_MAX + 1,
+    MESSAGE_BYTES / 2,
+    MESSAGE_BYTES / 2 + 1,
+    MESSAGE_BYTES,
+    MESSAGE_BYTES + 1,
+];
 
 fn demand() -> Demand {
     let mut demand = Demand {
@@ -38,6 +50,8 @@ struct Sent {
     id: MessageId,
     name: &'static str,
     body: Vec<u8>,
+    /// It was short, and nothing of it had to be kept before its end.
+    packed: bool,
     forward_paths: Vec<Vec<u8>>,
     at_ms: u64,
     seen: bool,
@@ -51,6 +65,8 @@ struct ModelDraft {
     draft: Option<Draft>,
     recipients: Vec<&'static str>,
     body: Vec<u8>,
+    /// Some of the message was appended, if only nothing.
+    kept: bool,
 }
 
 struct World {
@@ -78,15 +94,23 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let draft = || 0..DRAFTS;
-    let bytes =
-        || prop_oneof![Just(0usize), 0..3_000usize, 3_000..30_000usize, 35_000..42_000usize];
+    // One mailbox has half of the mail, and so more than it may keep.
+    let name = || prop_oneof![Just(0), 0..NAMES.len()];
+    let bytes = || {
+        prop_oneof![
+            4 => 0..3_000usize,
+            4 => 3_000..30_000usize,
+            3 => 35_000..42_000usize,
+            3 => prop::sample::select(&AT_A_BOUND),
+        ]
+    };
     prop_oneof![
         4 => draft().prop_map(Step::Open),
-        8 => (draft(), 0..NAMES.len()).prop_map(|(draft, name)| Step::Recipient(draft, name)),
+        8 => (draft(), name()).prop_map(|(draft, name)| Step::Recipient(draft, name)),
         3 => (draft(), bytes()).prop_map(|(draft, n)| Step::Append(draft, n)),
         5 => (draft(), bytes()).prop_map(|(draft, n)| Step::Commit(draft, n)),
         1 => draft().prop_map(Step::Abandon),
-        6 => (0..NAMES.len(), bytes()).prop_map(|(name, n)| Step::Deliver(name, n)),
+        6 => (name(), bytes()).prop_map(|(name, n)| Step::Deliver(name, n)),
         2 => any::<usize>().prop_map(Step::Delete),
         1 => (0..NAMES.len()).prop_map(Step::Purge),
         1 => any::<usize>().prop_map(Step::Seen),
@@ -175,7 +199,11 @@ impl World {
                 let model = &mut self.drafts[at];
                 let Some(draft) = &mut model.draft else { return };
                 match self.store.append(draft, &bytes, self.now) {
-                    Ok(()) => model.body.extend(bytes),
+                    Ok(()) => {
+                        model.body.extend(bytes);
+                        assert!(model.body.len() <= MESSAGE_BYTES);
+                        model.kept = true;
+                    }
                     Err(refusal) => assert!(
                         refusal == Refusal::DraftsFull || model.body.len() + length > MESSAGE_BYTES
                     ),
@@ -213,6 +241,8 @@ impl World {
                 let sent = &mut self.sent[which];
                 sent.seen = !sent.seen;
                 let mailbox = self.store.find(&mailbox_name(sent.name)).unwrap();
+                // Saying it again changes nothing.
+                self.store.mark_seen(mailbox, sent.id, sent.seen, self.now).unwrap();
                 self.store.mark_seen(mailbox, sent.id, sent.seen, self.now).unwrap();
             }
             Step::Pass(ms) => self.now.monotonic_ms += ms,
@@ -274,6 +304,7 @@ impl World {
                 id,
                 name,
                 body: model.body.clone(),
+                packed: !model.kept && model.body.len() <= BODY_INLINE_BYTES_MAX,
                 forward_paths,
                 at_ms: self.now.monotonic_ms,
                 seen: false,
@@ -283,6 +314,9 @@ impl World {
             let mailbox = self.store.find(&mailbox_name(name)).unwrap();
             let latest = self.store.latest(mailbox, self.now).unwrap();
             assert_eq!(latest.id, id, "what was acknowledged can be read at once");
+            let next = MessageId { sequence: id.sequence + 1, ..id };
+            let missing = self.store.message(mailbox, next, self.now).unwrap_err();
+            assert_eq!(missing, Missing::Unknown, "what comes next was never there");
         }
     }
 
@@ -318,6 +352,9 @@ impl World {
                 self.store.read_body(message, usize::MAX, &mut body);
                 assert_eq!(body, sent.body, "byte for byte");
                 assert_eq!(message.seen, sent.seen);
+                let header: Header = self.store.pool.read_value(message.record).0;
+                let packed = header.body_head == Header::INLINE;
+                assert_eq!(packed, sent.packed, "short mail is packed, and no other");
                 let envelope = self.store.read_envelope(message);
                 assert_eq!(envelope.reverse_path, b"from@example.com");
                 assert_eq!(envelope.forward_paths, sent.forward_paths);
@@ -335,6 +372,7 @@ impl World {
         }
         for sent in &self.sent {
             let mailbox = self.store.find(&mailbox_name(sent.name));
+            self.check_foreign(sent.id);
             match mailbox {
                 Some(mailbox) => {
                     if let Err(missing) = self.store.message(mailbox, sent.id, self.now) {
@@ -346,6 +384,19 @@ impl World {
         }
     }
 
+    /// What an id means to a mailbox that is not its own.
+    fn check_foreign(&self, id: MessageId) {
+        let forgotten = self.store.slot(id.slot).generation != id.generation;
+        let expected = if forgotten { Missing::Gone } else { Missing::Unknown };
+        for name in [NAMES[0], NAMES[1]] {
+            let Some(mailbox) = self.store.find(&mailbox_name(name)) else { continue };
+            if mailbox.slot != id.slot {
+                let missing = self.store.message(mailbox, id, self.now).unwrap_err();
+                assert_eq!(missing, expected, "of another mailbox");
+            }
+        }
+    }
+
     fn check_memory(&self) {
         let store = &self.store;
         let figures = store.figures();
@@ -353,6 +404,7 @@ impl World {
         let drafts: u32 =
             self.drafts.iter().filter_map(|draft| draft.draft.as_ref()).map(Draft::arenas).sum();
         assert_eq!(figures.arenas_drafts, drafts);
+        assert_eq!(store.draft_arenas(), (drafts, store.capacity.draft_arenas_max));
         for name in NAMES {
             let Some(mailbox) = store.find(&mailbox_name(name)) else { continue };
             let lost = store.lost(mailbox, self.now);
@@ -401,4 +453,26 @@ fn a_flood_of_new_mailboxes_evicts_by_both_rules_and_the_model_agrees() {
     }
     let lost = world.store.figures().lost;
     assert!(lost.memory_full > 0 && lost.mailbox_full > 0, "{lost:?}");
+}
+
+#[test]
+fn drafts_keep_to_their_share_and_mail_gives_way_to_no_more() {
+    let mut world = World::new();
+    for name in 0..6 {
+        world.checked_step(Step::Deliver(name, 3_000));
+    }
+    for draft in 0..DRAFTS {
+        world.checked_step(Step::Open(draft));
+        world.checked_step(Step::Recipient(draft, draft));
+        // In pieces of less than an arena, so that the share is full to its last one.
+        for _ in 0..MESSAGE_BYTES / 1_000 {
+            world.checked_step(Step::Append(draft, 1_000));
+        }
+    }
+    let (owned, share) = world.store.draft_arenas();
+    assert_eq!(owned, share, "three of the longest are more than the share");
+    assert_eq!(world.store.figures().lost.total(), 0, "and it was free");
+    for draft in 0..DRAFTS {
+        world.checked_step(Step::Commit(draft, 0));
+    }
 }

@@ -145,6 +145,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_shows_itself() {
+        let name = MailboxName::of(b"Bob@example.com", Naming::Local).unwrap();
+        assert_eq!(
+            (name.to_string(), format!("{name:?}")),
+            ("bob".into(), "MailboxName(\"bob\")".into())
+        );
+    }
+
+    #[test]
     fn local_naming_folds_case_cuts_the_tag_and_forgets_the_domain() {
         for (text, name) in [
             ("bob", Some("bob")),

@@ -469,6 +469,8 @@ mod tests {
             for front in [0, 1, 17, 300] {
                 let arenas = TestPool::arenas_in(mapping, front);
                 assert!(arenas == 0 || TestPool::mapping_bytes(front, arenas) <= mapping);
+                // And no more is left over than the slack.
+                assert!(TestPool::mapping_bytes(front, arenas + 3) > mapping);
             }
         }
     }
@@ -483,6 +485,15 @@ mod tests {
         let mut later = [0; 2];
         pool.read(end, &mut later);
         assert_eq!(later, [2, 3]);
+    }
+
+    #[test]
+    fn what_is_no_arena_leads_nowhere() {
+        let pool = TestPool::new(5, 20).unwrap();
+        for head in [20, 21, NONE] {
+            assert_eq!(pool.linked(head, 20).collect::<Vec<_>>(), [head]);
+        }
+        assert_eq!(pool.linked(19, 20).collect::<Vec<_>>(), [19, NONE]);
     }
 
     /// The law above is about pieces that are copied plainly; so many bytes are not.

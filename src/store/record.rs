@@ -284,6 +284,49 @@ mod tests {
     }
 
     #[test]
+    fn every_protocol_has_its_registered_keyword() {
+        for (extended, utf8, encrypted, keyword) in [
+            (false, false, false, "SMTP"),
+            // Without EHLO there is no STARTTLS, and no keyword for TLS from the start.
+            (false, false, true, "SMTP"),
+            (true, false, false, "ESMTP"),
+            (true, false, true, "ESMTPS"),
+            (true, true, false, "UTF8SMTP"),
+            (true, true, true, "UTF8SMTPS"),
+        ] {
+            let protocol = Protocol { extended, utf8, encrypted };
+            assert_eq!(protocol.keyword(), keyword, "{protocol:?}");
+            let header = Header::new(
+                0,
+                Now { monotonic_ms: 0, unix_ms: 0 },
+                &Client { protocol, ..client() },
+                &[],
+                0,
+                Header::INLINE,
+            );
+            assert_eq!(header.protocol(), protocol, "and is kept");
+        }
+    }
+
+    #[test]
+    fn a_forward_path_that_just_fits_is_kept_and_one_byte_more_is_not() {
+        let mut full = Vec::new();
+        begin_envelope(&mut full, b"", b"");
+        for number in 0.. {
+            let left = ENVELOPE_BYTES_MAX - full.len() - size_of::<u16>();
+            if left <= PATH_BYTES_MAX {
+                let mut tight = full.clone();
+                push_forward_path(&mut tight, &vec![b'z'; left + 1]);
+                assert_eq!(tight, full);
+                push_forward_path(&mut full, &vec![b'z'; left]);
+                assert_eq!(full.len(), ENVELOPE_BYTES_MAX);
+                return;
+            }
+            push_forward_path(&mut full, &[number; PATH_BYTES_MAX - 3]);
+        }
+    }
+
+    #[test]
     fn an_envelope_never_outgrows_its_bound() {
         let mut envelope = Vec::new();
         let path = [b'a'; PATH_BYTES_MAX];
@@ -296,5 +339,12 @@ mod tests {
         let kept = Envelope::decode(&envelope).forward_paths;
         assert!(kept.len() >= 2);
         assert!(kept.iter().zip(0..).all(|(path, number)| path[0] == number), "each once");
+    }
+
+    #[test]
+    fn the_longest_record_wherever_it_starts_takes_what_is_counted_for_it() {
+        let longest = HEADER_BYTES + ENVELOPE_BYTES_MAX + BODY_INLINE_BYTES_MAX;
+        let taken = (0..ARENA_BYTES).map(|offset| (offset + longest).div_ceil(ARENA_BYTES)).max();
+        assert_eq!(taken, Some(RECORD_ARENAS_MAX));
     }
 }

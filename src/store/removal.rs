@@ -181,3 +181,64 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::super::{Capacity, Client, Demand, MailboxName, Naming, Protocol};
+    use super::*;
+    use crate::limits::MIB;
+
+    const TTL_MS: u64 = 1000;
+
+    fn at(monotonic_ms: u64) -> Now {
+        Now { monotonic_ms, unix_ms: 0 }
+    }
+
+    /// Room for eight mailboxes, of which five have had mail at each of these times.
+    fn store(times: &[u64]) -> Store {
+        let demand = Demand {
+            memory_bytes: 4 * MIB,
+            mailboxes_max: 8,
+            mailbox_bytes_max: MIB / 4,
+            mailbox_messages_max: 8,
+            message_bytes_max: 1000,
+            ttl_ms: Some(TTL_MS),
+        };
+        let mut store = Store::new(Capacity::of(&demand).unwrap(), 7).unwrap();
+        let source = IpAddr::from([192, 0, 2, 1]);
+        let client = Client { helo: b"", source, protocol: Protocol::default() };
+        for &time in times {
+            for name in ["a", "b", "c", "d", "e"] {
+                let name = MailboxName::of(name.as_bytes(), Naming::Local).unwrap();
+                let mut draft = store.open(b"", at(time)).unwrap();
+                store.add_recipient(&mut draft, b"to@x", &name, at(time)).unwrap();
+                store.commit(draft, &[b"hi"], &client, at(time)).unwrap();
+            }
+        }
+        store
+    }
+
+    #[test]
+    fn law_a_round_of_sweeps_takes_all_that_has_expired_and_nothing_else_however_it_is_cut() {
+        for slots in [1, 2, 3, 5, 8, 100] {
+            let mut store = store(&[0, 10, 20]);
+            // One mailbox is empty, and is passed over.
+            let emptied = store.find(&MailboxName::of(b"c", Naming::Local).unwrap()).unwrap();
+            store.purge(emptied, at(20));
+            for (now_ms, left) in [(TTL_MS - 1, 3), (TTL_MS, 2), (TTL_MS + 19, 1), (TTL_MS + 20, 0)]
+            {
+                for _ in 0..5_u32.div_ceil(slots) {
+                    store.sweep(at(now_ms), slots);
+                }
+                let figures = store.figures();
+                assert_eq!(figures.messages, 4 * left, "at {now_ms}, by {slots}");
+                assert_eq!(figures.lost.expired, 12 - 4 * left);
+                assert_eq!(store.check_invariants(), Ok(()));
+            }
+            let figures = store.figures();
+            assert_eq!((figures.mailboxes, figures.arenas_free), (0, figures.arenas));
+        }
+    }
+}

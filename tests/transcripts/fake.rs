@@ -37,6 +37,8 @@ pub(crate) struct Fake {
     pub(crate) opened: usize,
     pub(crate) committed: usize,
     pub(crate) abandoned: usize,
+    /// How many pieces were handed over, those with a commit included.
+    pub(crate) appends: usize,
     pub(crate) faults: Vec<Fault>,
     pub(crate) refusals: Vec<Refusal>,
     /// What the last commit was told of its client: helo, extended, eight_bit, smtputf8.
@@ -76,6 +78,7 @@ impl World for Fake {
             return Err(Refusal::DraftsFull);
         }
         draft.message.bytes.extend_from_slice(bytes);
+        self.appends += 1;
         Ok(())
     }
 

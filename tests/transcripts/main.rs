@@ -11,7 +11,9 @@ mod table;
 use std::sync::LazyLock;
 
 use fake::{Fake, Room};
-use mailfly::limits::{BODY_PIECES_MAX, LINE_BYTES_MAX, REPLY_BYTES_MAX};
+use mailfly::limits::{
+    BODY_JOINED_BYTES, BODY_PIECE_BYTES_SHORT, BODY_PIECES_MAX, LINE_BYTES_MAX, REPLY_BYTES_MAX,
+};
 use mailfly::output::Output;
 use mailfly::progress::Then;
 use mailfly::smtp::hostname::Hostname;
@@ -32,6 +34,7 @@ struct Line {
     kept: Vec<u8>,
     replies: Vec<u8>,
     closed: bool,
+    message_bytes_max: usize,
     /// Whether STARTTLS is offered.
     starttls: bool,
     /// It was answered: the rest is for TLS.
@@ -48,6 +51,7 @@ impl Line {
             kept: vec![],
             replies: vec![],
             closed: false,
+            message_bytes_max: MESSAGE_BYTES_MAX,
             starttls: false,
             encrypting: false,
         };
@@ -57,7 +61,7 @@ impl Line {
     }
 
     fn settings(&self) -> Settings<'static> {
-        Settings::new(&SERVER, self.policy, MESSAGE_BYTES_MAX).with_starttls(self.starttls)
+        Settings::new(&SERVER, self.policy, self.message_bytes_max).with_starttls(self.starttls)
     }
 
     fn flush(&mut self) {
@@ -282,6 +286,30 @@ fn a_body_in_one_read_goes_straight_from_the_read_buffer_into_its_commit() {
 }
 
 #[test]
+fn pieces_of_a_few_bytes_are_copied_together_and_longer_ones_are_not() {
+    let sent = |body: &str, message_bytes_max| {
+        let mut line = Line::open(Policy::Curt, 4096, Room::default());
+        line.message_bytes_max = message_bytes_max;
+        line.send(b"EHLO there\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\n");
+        line.send(format!("{body}.\r\n").as_bytes());
+        line
+    };
+    let appends = |dot_line: &str| {
+        let body = dot_line.repeat(4000);
+        let bytes = body.len() - 4000;
+        let line = sent(&body, bytes);
+        assert_eq!(line.world.stored[0].bytes.len(), bytes);
+        let refused = sent(&body, bytes - 1);
+        assert!(refused.replies().ends_with("552 5.3.4 Message too large\r\n"));
+        (line.world.appends, bytes)
+    };
+    let (copied, bytes) = appends("..\r\n");
+    assert!(copied < BODY_PIECES_MAX + 2 * bytes / BODY_JOINED_BYTES, "{copied}");
+    let (sliced, _) = appends(&format!("..{}\r\n", "x".repeat(BODY_PIECE_BYTES_SHORT)));
+    assert_eq!(sliced, 4000);
+}
+
+#[test]
 fn the_world_is_told_who_the_client_is_and_what_it_asked_for() {
     let mut line = Line::open(Policy::Curt, 4096, Room::default());
     let message = b"RCPT TO:<b@y>\r\nDATA\r\n.\r\n";
@@ -299,6 +327,8 @@ fn goodbye_is_said_in_any_state_and_gives_the_draft_back() {
         "",
         "HELO a\r\nMAIL FROM:<a@x>\r\n",
         "HELO a\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nDATA\r\nhi",
+        "HELO a\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nBDAT 5\r\nhi",
+        "HELO a\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nBDAT 2\r\nhiBDAT 5 LAST\r\nhi",
     ] {
         for (goodbye, reply) in [
             (Goodbye::ShuttingDown, "421 4.3.2 mx.test Shutting down\r\n"),
@@ -307,6 +337,7 @@ fn goodbye_is_said_in_any_state_and_gives_the_draft_back() {
             let mut line = Line::open(Policy::Curt, 4096, Room::default());
             line.send(sent.as_bytes());
             assert_eq!(line.session.is_idle(), sent.is_empty());
+            assert_eq!(line.session.is_within_message(), sent.ends_with("hi"));
             let settings = line.settings();
             line.session.dismiss(goodbye, &settings, &mut line.world, &mut line.output);
             assert_eq!(line.output.as_slice(), reply.as_bytes());

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use mailfly::limits::BODY_PIECES_MAX;
+use mailfly::limits::{BODY_PIECES_MAX, PATH_BYTES_MAX};
 use mailfly::smtp::session::Policy;
 
 /// The server's name in every transcript.
@@ -611,6 +611,14 @@ fn rfc(to: &mut Vec<Transcript>) {
             .s(STORED)
             .quit()
             .stored("hi\r\n"),
+    );
+    to.push(
+        Transcript::new("a path that is too long is told so", Policy::Rfc)
+            .ehlo()
+            .c(format!("MAIL FROM:<{}@x>\r\n", "a".repeat(PATH_BYTES_MAX)))
+            .s("501 5.5.4 Path too long\r\n")
+            .envelope()
+            .quit(),
     );
     to.push(
         Transcript::new("VRFY and HELP are no faults", Policy::Rfc)

@@ -219,12 +219,6 @@ impl<D> Session<D> {
         matches!(self.state, State::Data(_) | State::Chunk(_))
     }
 
-    /// Whether the client has not introduced itself yet.
-    #[must_use]
-    pub fn is_new(&self) -> bool {
-        matches!(self.state, State::Greeted)
-    }
-
     /// Ends the session from this side: abandons an open draft and appends the 421, if it fits. The
     /// caller writes what it can and closes.
     pub fn dismiss<W: World<Draft = D>>(
