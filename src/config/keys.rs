@@ -94,7 +94,7 @@ pub struct Keys {
     /// Reading needs a secret of this file; none: it needs none. [default: none]
     ///
     /// One secret a line. It is shown as a Bearer token, or as a password with any name.
-    /// The file is read again at SIGHUP.
+    /// Read again at SIGHUP.
     #[arg(verbatim_doc_comment, long, value_name = "FILE", help_heading = READING)]
     pub http_read_secret: Option<FileKey>,
 

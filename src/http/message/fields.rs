@@ -108,12 +108,14 @@ impl Field<'_> {
         }
     }
 
-    /// The value as addresses, each as `Name <address>`; at most `most` of its bytes.
+    /// The value as addresses, each as `Name <address>`, the first `count_max`; at most `most` of its
+    /// bytes.
     #[must_use]
-    pub fn addresses(&self, most: usize) -> Vec<String> {
+    pub fn addresses(&self, most: usize, count_max: usize) -> Vec<String> {
         match MessageStream::new(&self.shown(most)).parse_address() {
             HeaderValue::Address(addresses) => {
-                addresses.iter().map(address).filter(|text| !text.is_empty()).collect()
+                let texts = addresses.iter().map(address);
+                texts.filter(|text| !text.is_empty()).take(count_max).collect()
             }
             _ => Vec::new(),
         }
@@ -213,10 +215,11 @@ mod tests {
         assert_eq!(field(" =?utf-8?q?caf=C3=A9?=\r\n =?utf-8?b?IQ==?=").words(99), "café!");
         assert_eq!(field(" =?iso-2022-jp?b?GyRCRnxLXBsoQg==?=").words(99), "日本");
         assert_eq!(
-            field("=?utf-8?q?J=C3=B6rg?= <j@x>, b@y, \"C, D\" <c@z>").addresses(99),
+            field("=?utf-8?q?J=C3=B6rg?= <j@x>, b@y, \"C, D\" <c@z>").addresses(99, 99),
             ["Jörg <j@x>", "<b@y>", "C, D <c@z>"]
         );
-        assert_eq!(field("team: a@b, c@d;").addresses(99), ["<a@b>", "<c@d>"]);
+        assert_eq!(field("team: a@b, c@d;").addresses(99, 99), ["<a@b>", "<c@d>"]);
+        assert_eq!(field(";, a@b, c@d").addresses(99, 1), ["<a@b>"]);
         assert_eq!(field(" a =?utf-8?q?=0D=0AX:_y=E2=80=AEz?=").words(99), "a   X: y\u{fffd}z");
         assert_eq!(field("0123456789").words(4), "0123");
         let content_type = field("Text/PLAIN; Charset=x; name*=utf-8''a%20b").content_type(99);
@@ -247,7 +250,7 @@ mod tests {
                 for text in [
                     field.raw_text(HEADER_FIELD_BYTES_MAX),
                     field.words(HEADER_FIELD_BYTES_MAX),
-                    field.addresses(HEADER_FIELD_BYTES_MAX).concat(),
+                    field.addresses(HEADER_FIELD_BYTES_MAX, usize::MAX).concat(),
                 ] {
                     prop_assert!(!text.chars().any(char::is_control), "{text:?}");
                 }

@@ -25,7 +25,7 @@ pub struct Summary {
     pub from: String,
     /// The recipients that the message names.
     pub to: Vec<String>,
-    /// Further ones.
+    /// Further ones; none in a list, which does not show them.
     pub cc: Vec<String>,
     /// The subject, decoded.
     pub subject: String,
@@ -78,17 +78,15 @@ impl Summary {
     }
 
     fn of(fields: &Fields<'_>, envelope: &Envelope, most: usize) -> Self {
-        let addresses =
-            |name: &str| fields.first(name).map(|field| field.addresses(most)).unwrap_or_default();
-        let from = addresses("From").into_iter().next();
-        let to = Some(addresses("To")).filter(|to| !to.is_empty());
+        let from = addresses(fields, "From", most, 1).pop();
+        let to = Some(addresses(fields, "To", most, usize::MAX)).filter(|to| !to.is_empty());
         let path = |path: &[u8]| format!("<{}>", clean(&String::from_utf8_lossy(path)));
         Self {
             from: from.unwrap_or_else(|| path(&envelope.reverse_path)),
             to: to.unwrap_or_else(|| {
                 envelope.forward_paths.iter().map(|forward_path| path(forward_path)).collect()
             }),
-            cc: addresses("Cc"),
+            cc: Vec::new(),
             subject: fields.first("Subject").map(|field| field.words(most)).unwrap_or_default(),
             date: fields.first("Date").map(|field| field.raw_text(most)).unwrap_or_default(),
         }
@@ -110,7 +108,10 @@ impl View {
         let fields = Fields::split(message, HEADER_SECTION_BYTES_MAX);
         let parts = Parts::of(message, &fields);
         let mut view = Self {
-            summary: Summary::of(&fields, envelope, HEADER_FIELD_BYTES_MAX),
+            summary: Summary {
+                cc: addresses(&fields, "Cc", HEADER_FIELD_BYTES_MAX, usize::MAX),
+                ..Summary::of(&fields, envelope, HEADER_FIELD_BYTES_MAX)
+            },
             fields: fields
                 .list
                 .iter()
@@ -157,6 +158,11 @@ impl View {
         })
         .flatten()
     }
+}
+
+/// The first `count_max` addresses of the first field of a name, in the first `most` bytes of it.
+fn addresses(fields: &Fields<'_>, name: &str, most: usize, count_max: usize) -> Vec<String> {
+    fields.first(name).map(|field| field.addresses(most, count_max)).unwrap_or_default()
 }
 
 /// What a leaf is to a reader.
