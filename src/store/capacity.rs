@@ -255,7 +255,7 @@ mod tests {
         let mut store = Store::new(Capacity::of(&asked).unwrap(), 1).unwrap();
         let now = Now { monotonic_ms: 0, unix_ms: 0 };
         let path = [b'a'; PATH_BYTES_MAX + 1];
-        let name = MailboxName::of(&[b'n'; NAME_BYTES_MAX], Naming::Local).unwrap();
+        let name = MailboxName::of(&"n".repeat(NAME_BYTES_MAX), Naming::Local).unwrap();
         let mut draft = store.open(&path, now).unwrap();
         for _ in 0..RECIPIENTS_MAX {
             assert_eq!(store.add_recipient(&mut draft, &path, &name, now), Ok(()));

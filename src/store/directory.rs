@@ -343,7 +343,7 @@ mod tests {
     use super::*;
 
     fn name(number: usize) -> MailboxName {
-        MailboxName::of(number.to_string().as_bytes(), Naming::Local).unwrap()
+        MailboxName::of(&number.to_string(), Naming::Local).unwrap()
     }
 
     #[test]

@@ -180,7 +180,7 @@ mod tests {
     fn deliver(store: &mut Store, names: &[&str], bytes: usize, now: Now) {
         let mut draft = store.open(b"from@example.com", now).unwrap();
         for name in names {
-            let name = MailboxName::of(name.as_bytes(), Naming::Local).unwrap();
+            let name = MailboxName::of(name, Naming::Local).unwrap();
             store.add_recipient(&mut draft, b"to@example.com", &name, now).unwrap();
         }
         store.commit(draft, &[&vec![b'x'; bytes]], &client(), now).unwrap();

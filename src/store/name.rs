@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_name_shows_itself() {
-        let name = MailboxName::of(b"Bob@example.com", Naming::Local).unwrap();
+        let name = MailboxName::of("Bob@example.com", Naming::Local).unwrap();
         assert_eq!(
             (name.to_string(), format!("{name:?}")),
             ("bob".into(), "MailboxName(\"bob\")".into())

@@ -211,7 +211,7 @@ mod tests {
         let client = Client { helo: b"", source, protocol: Protocol::default() };
         for &time in times {
             for name in ["a", "b", "c", "d", "e"] {
-                let name = MailboxName::of(name.as_bytes(), Naming::Local).unwrap();
+                let name = MailboxName::of(name, Naming::Local).unwrap();
                 let mut draft = store.open(b"", at(time)).unwrap();
                 store.add_recipient(&mut draft, b"to@x", &name, at(time)).unwrap();
                 store.commit(draft, &[b"hi"], &client, at(time)).unwrap();
@@ -225,7 +225,7 @@ mod tests {
         for slots in [1, 2, 3, 5, 8, 100] {
             let mut store = store(&[0, 10, 20]);
             // One mailbox is empty, and is passed over.
-            let emptied = store.find(&MailboxName::of(b"c", Naming::Local).unwrap()).unwrap();
+            let emptied = store.find(&MailboxName::of("c", Naming::Local).unwrap()).unwrap();
             store.purge(emptied, at(20));
             for (now_ms, left) in [(TTL_MS - 1, 3), (TTL_MS, 2), (TTL_MS + 19, 1), (TTL_MS + 20, 0)]
             {

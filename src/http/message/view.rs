@@ -11,7 +11,7 @@ use md5::{Digest, Md5};
 
 use crate::limits::{
     HEADER_FIELD_BYTES_MAX, HEADER_FIELD_PREVIEW_BYTES, HEADER_PREVIEW_BYTES,
-    HEADER_SECTION_BYTES_MAX, MESSAGE_TEXT_BYTES_MAX,
+    HEADER_SECTION_BYTES_MAX, MESSAGE_TEXT_BYTES_MAX, SUBJECT_PREVIEW_BYTES,
 };
 use crate::store::Envelope;
 
@@ -72,12 +72,15 @@ impl Summary {
     pub fn of_beginning(beginning: &[u8], envelope: &Envelope) -> Self {
         caught(|| {
             let fields = Fields::preview(beginning, HEADER_PREVIEW_BYTES);
-            Self::of(&fields, envelope, HEADER_FIELD_PREVIEW_BYTES)
+            let (most, subject_most) = (HEADER_FIELD_PREVIEW_BYTES, SUBJECT_PREVIEW_BYTES);
+            Self::of(&fields, envelope, most, subject_most)
         })
-        .unwrap_or_else(|| Self::of(&Fields::default(), envelope, 0))
+        .unwrap_or_else(|| Self::of(&Fields::default(), envelope, 0, 0))
     }
 
-    fn of(fields: &Fields<'_>, envelope: &Envelope, most: usize) -> Self {
+    /// Decodes so many bytes of each field, and so many of the subject.
+    fn of(fields: &Fields<'_>, envelope: &Envelope, most: usize, subject_most: usize) -> Self {
+        let subject = fields.first("Subject").map(|field| field.words(subject_most));
         let from = addresses(fields, "From", most, 1).pop();
         let to = Some(addresses(fields, "To", most, usize::MAX)).filter(|to| !to.is_empty());
         let path = |path: &[u8]| format!("<{}>", clean(&String::from_utf8_lossy(path)));
@@ -87,7 +90,7 @@ impl Summary {
                 envelope.forward_paths.iter().map(|forward_path| path(forward_path)).collect()
             }),
             cc: Vec::new(),
-            subject: fields.first("Subject").map(|field| field.words(most)).unwrap_or_default(),
+            subject: subject.unwrap_or_default(),
             date: fields.first("Date").map(|field| field.raw_text(most)).unwrap_or_default(),
         }
     }
@@ -110,7 +113,7 @@ impl View {
         let mut view = Self {
             summary: Summary {
                 cc: addresses(&fields, "Cc", HEADER_FIELD_BYTES_MAX, usize::MAX),
-                ..Summary::of(&fields, envelope, HEADER_FIELD_BYTES_MAX)
+                ..Summary::of(&fields, envelope, HEADER_FIELD_BYTES_MAX, HEADER_FIELD_BYTES_MAX)
             },
             fields: fields
                 .list
@@ -302,9 +305,12 @@ mod tests {
                 let shown = Summary::of_beginning(beginning.as_bytes(), &envelope());
                 let Summary { from, to, cc, subject, date } = shown;
                 let texts = [&[from, subject, date][..], &to, &cc].concat();
-                let letters =
-                    texts.concat().matches(|letter| letter == 'a' || letter == 'x').count();
-                assert!(letters <= HEADER_FIELD_PREVIEW_BYTES, "{name} {piece}: {letters}");
+                let letters = texts.concat().matches(['a', 'x']).count();
+                let most = match name {
+                    "Subject" => SUBJECT_PREVIEW_BYTES,
+                    _ => HEADER_FIELD_PREVIEW_BYTES,
+                };
+                assert!(letters <= most, "{name} {piece}: {letters}");
             }
         }
         let many = |fields: usize| {
