@@ -313,12 +313,18 @@ mod tests {
                 assert!(letters <= most, "{name} {piece}: {letters}");
             }
         }
+        let authors = b"From: a@b, c@d\r\n\r\n";
+        assert_eq!(Summary::of_beginning(authors, &envelope()).from, "<a@b>");
         let many = |fields: usize| {
             let beginning = format!("{}Subject: s\r\n\r\n", "a:\r\n".repeat(fields));
             Summary::of_beginning(beginning.as_bytes(), &envelope()).subject
         };
         assert_eq!(many(HEADER_FIELDS_PREVIEW_MAX - 1), "s");
         assert_eq!(many(HEADER_FIELDS_PREVIEW_MAX), "");
+        // What lies behind the last that is kept is not looked at.
+        let endless = "a:\r\n".repeat(HEADER_FIELDS_PREVIEW_MAX) + "\r\nbody";
+        let fields = Fields::preview(endless.as_bytes(), HEADER_PREVIEW_BYTES);
+        assert_eq!((fields.list.len(), fields.body_at), (HEADER_FIELDS_PREVIEW_MAX, endless.len()));
     }
 
     #[test]
