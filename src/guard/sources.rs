@@ -118,7 +118,7 @@ impl Sources {
         let (place, standing) = self.newcomer(source, rules, now_ms);
         let before = standing.ban;
         let finding = standing.connected(rules, factor(place), now_ms);
-        let banned = standing.ban.filter(|ban| Some(*ban) != before);
+        let banned = standing.ban.filter(|ban| ban.is_new(before));
         let refused = finding.is_some_and(|finding| finding.action == Action::Reject);
         standing.open += u32::from(!refused);
         self.count_ban(banned);
@@ -159,7 +159,7 @@ impl Sources {
         let standing = self.standing_mut(source, place)?;
         let before = standing.ban;
         let finding = standing.charge(rule, times, rules, factor(place), now_ms);
-        let banned = standing.ban.filter(|ban| Some(*ban) != before);
+        let banned = standing.ban.filter(|ban| ban.is_new(before));
         self.count_ban(banned);
         finding
     }
@@ -254,6 +254,11 @@ impl Mark {
         Self { rule, count, limit, since_ms: now_ms, until_ms: until_ms.unwrap_or(0) }
     }
 
+    /// Whether it is another than this one, not the same with another end.
+    fn is_new(&self, before: Option<Self>) -> bool {
+        before.is_none_or(|before| (before.rule, before.since_ms) != (self.rule, self.since_ms))
+    }
+
     /// With what is set to be done now; `None` if the rule is off.
     fn finding(self, rules: &Rules) -> Option<Finding> {
         let Self { rule, count, limit, until_ms, .. } = self;
@@ -343,6 +348,8 @@ impl Standing {
         });
         if yields {
             self.ban = Some(Mark::of(&Finding { until_ms, ..*new }, now_ms));
+        } else if let Some(ban) = &mut self.ban {
+            ban.until_ms = until_ms.unwrap_or(ban.until_ms);
         }
     }
 
@@ -643,8 +650,18 @@ mod tests {
         assert_eq!(charge(Rule::Messages, 3, 0), Some((Rule::Messages, Some(5 * MINUTE))));
         assert_eq!(charge(Rule::Offences, 1, 0), Some((Rule::Messages, Some(5 * MINUTE))));
         assert_eq!(charge(Rule::Offences, 2, 0), Some((Rule::Offences, Some(5 * MINUTE))));
-        assert_eq!(charge(Rule::Messages, 9, 1), Some((Rule::Offences, Some(5 * MINUTE))));
+        assert_eq!(charge(Rule::Messages, 9, 0), Some((Rule::Offences, Some(5 * MINUTE))));
         assert_eq!(charge(Rule::Messages, 1, 5 * MINUTE), None);
-        assert_eq!((sources.bans(Rule::Messages), sources.bans(Rule::Offences)), (1, 1));
+        // The other way round: the weaker comes later, and ends later.
+        assert_eq!(
+            charge(Rule::Offences, 3, 9 * MINUTE),
+            Some((Rule::Offences, Some(11 * MINUTE)))
+        );
+        assert_eq!(
+            charge(Rule::Messages, 3, 9 * MINUTE),
+            Some((Rule::Offences, Some(14 * MINUTE)))
+        );
+        assert_eq!(charge(Rule::Messages, 1, 14 * MINUTE), None);
+        assert_eq!((sources.bans(Rule::Messages), sources.bans(Rule::Offences)), (1, 2));
     }
 }
