@@ -29,6 +29,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use support::strace::{self, Call};
+use support::tls;
 use support::{Browser, Daemon, PATIENCE, PROGRAM, message};
 
 /// How many pairs a plain run tries.
@@ -65,8 +66,9 @@ const ERRORS: &[(&str, &[&str])] = &[
     ("shutdown", &["ENOTCONN"]),
     ("close", &["EIO", "EINTR"]),
 ];
-/// Reading the clock, where that is a call at all, does not fail.
-const NEVER_FAIL: &[&str] = &["clock_gettime"];
+/// Reading the clock, where that is a call at all, does not fail, nor does asking for a few random
+/// bytes.
+const NEVER_FAIL: &[&str] = &["clock_gettime", "getrandom"];
 
 const MAILBOX: &str = "victim";
 const MEMORY: &[&str] = &["--memory", "4MiB", "--connections", "8"];
@@ -122,7 +124,7 @@ fn recorded(mut strace: Command) -> Vec<(String, usize)> {
         trace
     });
     let said = converse(daemon.smtp, daemon.http);
-    assert_eq!((said.stored.len(), said.responses), (2, 2), "nothing fails of itself");
+    assert!(said.is_all(), "nothing fails of itself");
     daemon.signal("TERM");
     assert!(daemon.wait().success());
     let trace = trace.join().unwrap();
@@ -170,7 +172,7 @@ fn attempt(mut strace: Command, fault: &Fault) {
     let said = converse(daemon.smtp, daemon.http);
 
     let probe = (0..ATTEMPTS).map(|_| converse(daemon.smtp, daemon.http));
-    let probe = probe.into_iter().find(|said| said.stored.len() == 2 && said.responses == 2);
+    let probe = probe.into_iter().find(Said::is_all);
     assert!(probe.is_some(), "nobody is served afterwards");
 
     let mut browser = Browser::connect(daemon.http);
@@ -186,6 +188,7 @@ fn attempt(mut strace: Command, fault: &Fault) {
     let is_settled = || {
         let mut browser = Browser::connect(daemon.http);
         browser.metric("mailfly_connections_open{service=\"smtp\"}") == 0
+            && browser.metric("mailfly_connections_open{service=\"tls\"}") == 0
             && browser.metric("mailfly_store_arenas{owner=\"drafts\"}") == 0
     };
     let patience = std::time::Instant::now();
@@ -200,10 +203,10 @@ fn attempt(mut strace: Command, fault: &Fault) {
     assert!(!said.contains("panicked"), "{said}");
 }
 
-fn messages() -> [Vec<u8>; 2] {
+fn messages() -> [Vec<u8>; 3] {
     let mut short = message(1, 1000);
     short.extend_from_slice(b"\r\n");
-    [short, message(2, 20_000)]
+    [short, message(2, 20_000), message(3, 20_000)]
 }
 
 /// What a conversation came to.
@@ -215,18 +218,25 @@ struct Said {
     responses: usize,
 }
 
-/// A message by DATA in lockstep, one by BDAT at once, and two requests over a kept connection; each
-/// peer as far as it gets.
+impl Said {
+    fn is_all(&self) -> bool {
+        (self.stored.len(), self.responses) == (3, 2)
+    }
+}
+
+/// A message by DATA in lockstep, one by BDAT at once, one through TLS from STARTTLS on, and two requests
+/// over a kept connection; each peer as far as it gets.
 fn converse(smtp: SocketAddr, http: SocketAddr) -> Said {
     let mut said = Said::default();
     let _ = send_mail(smtp, &mut said);
+    let _ = send_sealed_mail(smtp, &mut said);
     let _ = read_mail(http, &mut said);
     said
 }
 
 fn send_mail(address: SocketAddr, said: &mut Said) -> io::Result<()> {
     let mut client = Tolerant::connect(address)?;
-    let [short, long] = messages();
+    let [short, long, _] = messages();
     let rcpt = format!("RCPT TO:<{MAILBOX}@example.com>\r\n");
     client.expect("220")?;
     client.ask(b"EHLO client.example\r\n", "250")?;
@@ -243,6 +253,23 @@ fn send_mail(address: SocketAddr, said: &mut Said) -> io::Result<()> {
     client.end()
 }
 
+fn send_sealed_mail(address: SocketAddr, said: &mut Said) -> io::Result<()> {
+    let mut client = Tolerant::connect(address)?;
+    client.expect("220")?;
+    client.ask(b"EHLO client.example\r\n", "250")?;
+    client.ask(b"STARTTLS\r\n", "220")?;
+    let stream = tls::shake_hands(client.stream.into_inner())?;
+    let mut client = Tolerant { stream: BufReader::new(stream) };
+    client.ask(b"EHLO client.example\r\n", "250")?;
+    client.ask(b"MAIL FROM:<a@example.org>\r\n", "250")?;
+    client.ask(format!("RCPT TO:<{MAILBOX}@example.com>\r\n").as_bytes(), "250")?;
+    let [.., sealed] = messages();
+    let chunk = format!("BDAT {} LAST\r\n", sealed.len());
+    said.stored.push(client.ask(&[chunk.as_bytes(), &sealed].concat(), "250")?);
+    client.ask(b"QUIT\r\n", "221")?;
+    client.end()
+}
+
 fn read_mail(address: SocketAddr, said: &mut Said) -> io::Result<()> {
     let mut client = Tolerant::connect(address)?;
     for path in [format!("/api/v1/mailbox/{MAILBOX}"), "/api/v1/status".to_owned()] {
@@ -255,11 +282,11 @@ fn read_mail(address: SocketAddr, said: &mut Said) -> io::Result<()> {
 }
 
 /// A client to whom anything may happen but waiting for ever.
-struct Tolerant {
-    stream: BufReader<TcpStream>,
+struct Tolerant<S> {
+    stream: BufReader<S>,
 }
 
-impl Tolerant {
+impl Tolerant<TcpStream> {
     fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -267,7 +294,9 @@ impl Tolerant {
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self { stream: BufReader::new(stream) })
     }
+}
 
+impl<S: Read + Write> Tolerant<S> {
     fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         match self.stream.read_line(&mut line) {

@@ -1,5 +1,5 @@
 //! What the kernel is asked for while mail is taken, counted by strace: one read and one write for
-//! each round trip, one epoll_ctl for each connection, and nothing else.
+//! each round trip, one epoll_ctl for each connection, and nothing else, through TLS as well as without.
 //!
 //! Needs strace and leave to use ptrace, and fails without; with MAILFLY_WITHOUT_STRACE in the
 //! environment it says that it was skipped instead.
@@ -13,7 +13,7 @@
 
 mod support;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 
@@ -26,6 +26,9 @@ const WAITS: &[&str] = &["epoll_wait", "epoll_pwait", "epoll_pwait2"];
 const ACCEPTS: &[&str] = &["accept", "accept4"];
 /// Where the kernel's clock cannot be read without a call, reading it is one.
 const CLOCKS: &[&str] = &["clock_gettime"];
+
+/// What a handshake cannot do without.
+const RANDOMNESS: &[&str] = &["getrandom"];
 
 /// Enough that one call too many for each message is seen, and few enough to be traced at once.
 const MESSAGES: usize = 100;
@@ -153,6 +156,47 @@ fn a_connection_is_one_accept_one_epoll_ctl_and_one_close_besides_its_round_trip
 }
 
 #[test]
+fn through_tls_a_round_trip_is_a_read_and_a_write_too() {
+    let Some(traced) = Traced::start() else { return };
+    let mut client = Client::encrypted(traced.daemon.smtp);
+    let body = [&message(1, 1000)[..], b"\r\n", END].concat();
+    let calls = traced.record(|| {
+        for _ in 0..MESSAGES {
+            lockstep(&mut client, &body);
+        }
+    });
+    calls.assert_round_trips(4 * MESSAGES);
+    calls.assert_nothing_else(&[]);
+}
+
+#[test]
+fn a_connection_with_starttls_is_one_epoll_ctl_and_two_round_trips_more() {
+    let Some(traced) = Traced::start() else { return };
+    let address = traced.daemon.smtp;
+    let body = [&message(1, 1000)[..], b"\r\n", END].concat();
+    let calls = traced.record(|| {
+        for _ in 0..CLIENTS {
+            let mut client = Client::encrypted(address);
+            lockstep(&mut client, &body);
+            client.send(b"QUIT\r\n");
+            client.expect("221");
+            assert_eq!(client.rest(), b"");
+        }
+    });
+    let controls: Vec<&Call> = calls.named(&["epoll_ctl"]).collect();
+    assert_eq!(controls.len(), CLIENTS, "{}", calls.summary());
+    assert!(controls.iter().all(|call| call.arguments.contains("EPOLL_CTL_ADD")), "{controls:?}");
+    assert_eq!(calls.named(&["close"]).count(), CLIENTS, "{}", calls.summary());
+    // EHLO, STARTTLS, the hello and the end of the handshake, EHLO, which may come with that, the
+    // message's four, QUIT.
+    let reads = calls.named(READS).count();
+    assert!((9 * CLIENTS..=10 * CLIENTS).contains(&reads), "{}", calls.summary());
+    // All of them are answered but the handshake's end; the banner; and TLS says goodbye, too.
+    assert_eq!(calls.named(WRITES).count(), 11 * CLIENTS, "{}", calls.summary());
+    calls.assert_nothing_else(&[ACCEPTS, &["epoll_ctl", "close"], RANDOMNESS]);
+}
+
+#[test]
 fn clients_that_speak_at_once_share_an_epoll_wait() {
     let Some(traced) = Traced::start() else { return };
     let mut clients: Vec<Client> =
@@ -175,7 +219,7 @@ fn clients_that_speak_at_once_share_an_epoll_wait() {
     calls.assert_nothing_else(&[]);
 }
 
-fn lockstep(client: &mut Client, body: &[u8]) {
+fn lockstep<S: Read + Write>(client: &mut Client<S>, body: &[u8]) {
     for (command, code) in [(MAIL, "250"), (RCPT, "250"), (DATA, "354"), (body, "250")] {
         client.send(command);
         client.expect(code);

@@ -19,6 +19,7 @@ pub mod http;
 pub mod mime_view;
 pub mod proxy_header;
 pub mod session;
+pub mod tls;
 
 /// A subject.
 pub struct Target {
@@ -29,7 +30,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "address", holds: address::holds },
     Target { name: "body_scanner", holds: body_scanner::holds },
     Target { name: "command_line", holds: command_line::holds },
@@ -38,4 +39,5 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "mime_view", holds: mime_view::holds },
     Target { name: "proxy_header", holds: proxy_header::holds },
     Target { name: "session", holds: session::holds },
+    Target { name: "tls", holds: tls::holds },
 ];

@@ -135,7 +135,7 @@ impl Sources {
             Purpose::Mail => standing.connected(rules, factor(place), now_ms),
             Purpose::Reading => standing.at_once(purpose, rules, factor(place)),
         };
-        let banned = standing.ban.filter(|ban| Some(*ban) != before);
+        let banned = standing.ban.filter(|ban| ban.is_new(before));
         let refused = finding.is_some_and(|finding| finding.action == Action::Reject);
         standing.open[purpose as usize] += u32::from(!refused);
         self.count_ban(banned);
@@ -187,7 +187,7 @@ impl Sources {
         let standing = self.standing_mut(source, place)?;
         let before = standing.ban;
         let finding = standing.charge(rule, times, rules, factor(place), now_ms);
-        let banned = standing.ban.filter(|ban| Some(*ban) != before);
+        let banned = standing.ban.filter(|ban| ban.is_new(before));
         self.count_ban(banned);
         finding
     }
@@ -280,6 +280,11 @@ impl Mark {
     fn of(finding: &Finding, now_ms: u64) -> Self {
         let &Finding { rule, count, limit, until_ms, .. } = finding;
         Self { rule, count, limit, since_ms: now_ms, until_ms: until_ms.unwrap_or(0) }
+    }
+
+    /// Whether it is another than this one, not the same with another end.
+    fn is_new(&self, before: Option<Self>) -> bool {
+        before.is_none_or(|before| (before.rule, before.since_ms) != (self.rule, self.since_ms))
     }
 
     /// With what is set to be done now; `None` if the rule is off.
@@ -378,6 +383,8 @@ impl Standing {
         });
         if yields {
             self.ban = Some(Mark::of(&Finding { until_ms, ..*new }, now_ms));
+        } else if let Some(ban) = &mut self.ban {
+            ban.until_ms = until_ms.unwrap_or(ban.until_ms);
         }
     }
 
@@ -710,9 +717,19 @@ mod tests {
         assert_eq!(charge(Rule::Messages, 3, 0), Some((Rule::Messages, Some(5 * MINUTE))));
         assert_eq!(charge(Rule::Offences, 1, 0), Some((Rule::Messages, Some(5 * MINUTE))));
         assert_eq!(charge(Rule::Offences, 2, 0), Some((Rule::Offences, Some(5 * MINUTE))));
-        assert_eq!(charge(Rule::Messages, 9, 1), Some((Rule::Offences, Some(5 * MINUTE))));
+        assert_eq!(charge(Rule::Messages, 9, 0), Some((Rule::Offences, Some(5 * MINUTE))));
         assert_eq!(charge(Rule::Messages, 1, 5 * MINUTE), None);
-        assert_eq!((sources.bans(Rule::Messages), sources.bans(Rule::Offences)), (1, 1));
+        // The other way round: the weaker comes later, and ends later.
+        assert_eq!(
+            charge(Rule::Offences, 3, 9 * MINUTE),
+            Some((Rule::Offences, Some(11 * MINUTE)))
+        );
+        assert_eq!(
+            charge(Rule::Messages, 3, 9 * MINUTE),
+            Some((Rule::Offences, Some(14 * MINUTE)))
+        );
+        assert_eq!(charge(Rule::Messages, 1, 14 * MINUTE), None);
+        assert_eq!((sources.bans(Rule::Messages), sources.bans(Rule::Offences)), (1, 2));
     }
 
     /// A wrong secret, unless none is looked at.

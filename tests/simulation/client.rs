@@ -2,6 +2,7 @@
 //! more, and what it has a right to hear. Not here: when it gets to speak or to read (`world`).
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 
 use mailfly::guard::{Action, Rule, Rules};
@@ -41,8 +42,11 @@ pub(crate) enum Ask {
     Data(usize),
     /// The message itself, after DATA.
     Message(usize),
+    /// So many bytes of a message from one on, after BDAT.
     Chunk {
         mail: usize,
+        first: usize,
+        bytes: usize,
         last: bool,
     },
     Reset,
@@ -94,6 +98,8 @@ struct Asked {
     ask: Ask,
     /// How much the client had written when it had written this.
     ends_at: u64,
+    /// How much of its message the server has used, as far as that was told.
+    told_bytes: usize,
 }
 
 pub(crate) struct Client {
@@ -140,6 +146,17 @@ pub(crate) struct Said {
     pub(crate) faults: usize,
     pub(crate) replies: usize,
     pub(crate) copies: usize,
+    /// What was answered, and at the end perhaps what is under way, in its order; nothing of a client
+    /// of which nothing is known.
+    pub(crate) events: Vec<Event>,
+}
+
+/// What the server has done with something that was asked.
+pub(crate) struct Event {
+    pub(crate) ask: Ask,
+    /// More of its message was used: so many bytes of it.
+    pub(crate) message: Range<usize>,
+    pub(crate) answer: Option<String>,
 }
 
 impl Client {
@@ -239,7 +256,7 @@ impl Client {
             return;
         }
         self.plan(Ask::Data(number), b"DATA\r\n".to_vec(), lockstep);
-        self.plan(Ask::Message(number), mail.stuffed(), style != Style::Rude);
+        self.plan(Ask::Message(number), mail.sent.clone(), style != Style::Rude);
     }
 
     fn plan_hog(&mut self, random: &mut Random, message_bytes_max: usize) {
@@ -253,7 +270,8 @@ impl Client {
         }
         let command = format!("BDAT {}\r\n", mail.body.len());
         let chunk = [command.as_bytes(), &mail.body].concat();
-        self.plan(Ask::Chunk { mail: 0, last: false }, chunk, false);
+        let ask = Ask::Chunk { mail: 0, first: 0, bytes: mail.body.len(), last: false };
+        self.plan(ask, chunk, false);
     }
 
     fn plan_chunks(&mut self, random: &mut Random, mail: usize, body: &[u8]) {
@@ -268,8 +286,10 @@ impl Client {
             // The last chunk may be empty.
             let last = rest.is_empty() && random.percent(80);
             let command = format!("BDAT {}{}\r\n", chunk.len(), if last { " LAST" } else { "" });
+            let first = body.len() - rest.len() - chunk.len();
+            let ask = Ask::Chunk { mail, first, bytes: chunk.len(), last };
             let bytes = [command.as_bytes(), chunk].concat();
-            self.plan(Ask::Chunk { mail, last }, bytes, random.percent(10));
+            self.plan(ask, bytes, random.percent(10));
             if last {
                 return;
             }
@@ -284,7 +304,7 @@ impl Client {
         self.written_bytes += bytes as u64;
         if ask != Ask::Unfinished {
             self.asked += 1;
-            self.waiting.push_back(Asked { ask, ends_at: self.written_bytes });
+            self.waiting.push_back(Asked { ask, ends_at: self.written_bytes, told_bytes: 0 });
         }
     }
 
@@ -329,12 +349,12 @@ impl Client {
         }
     }
 
-    /// What the server says after it has received so many bytes in all: replies that are whole, to
-    /// what has been asked, in its order, and such as were to be expected.
+    /// What the server says after it has received and used so many bytes in all: replies that are
+    /// whole, to what has been asked, in its order, and such as were to be expected.
     pub(crate) fn answered(
         &mut self,
         output: &[u8],
-        received_bytes: u64,
+        (received_bytes, used_bytes): (u64, u64),
         terms: Terms<'_>,
     ) -> Said {
         let mut said = Said::default();
@@ -369,11 +389,38 @@ impl Client {
             // A line that is too long is told so before its end.
             let is_early = waiting.ends_at > received_bytes && ask != Ask::Fault;
             assert!(!is_early, "{ask:?} was answered too early: {line}");
+            said.events.extend(self.event(used_bytes, Some(line)));
             self.waiting.pop_front();
             self.answered += 1;
             self.judge(ask, line, terms, &mut said);
         }
+        if !self.is_derailed {
+            said.events.extend(self.event(used_bytes, None));
+        }
         said
+    }
+
+    /// What has become of the first thing that waits for an answer.
+    fn event(&mut self, used_bytes: u64, answer: Option<&str>) -> Option<Event> {
+        let asked = self.waiting.front_mut()?;
+        let unused_bytes = asked.ends_at.saturating_sub(used_bytes) as usize;
+        let used_bytes = match asked.ask {
+            Ask::Message(mail) => {
+                let mail = &self.mails[mail];
+                mail.kept_bytes(mail.sent.len().saturating_sub(unused_bytes))
+            }
+            Ask::Chunk { bytes, .. } => bytes.saturating_sub(unused_bytes),
+            _ => 0,
+        };
+        let first = if let Ask::Chunk { first, .. } = asked.ask { first } else { 0 };
+        let message = first + asked.told_bytes..first + used_bytes;
+        asked.told_bytes = used_bytes;
+        let answer = answer.map(str::to_owned);
+        (answer.is_some() || !message.is_empty()).then_some(Event {
+            ask: asked.ask,
+            message,
+            answer,
+        })
     }
 
     fn judge(&mut self, ask: Ask, line: &str, terms: Terms<'_>, said: &mut Said) {

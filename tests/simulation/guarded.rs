@@ -1,117 +1,142 @@
 //! A second guard, beside the server, as a library: it is told what happens to each session, refuses
-//! at the door, and is held to what it promises. The server's own is within the service, where its
-//! verdicts are only seen in what clients are told.
+//! at the door, and is held to what the plain rules (`judge`) say, each time and to the millisecond. The
+//! server's own is within the service, where its verdicts are only seen in what clients are told
+//! (`strangers`).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use mailfly::clock::Now;
-use mailfly::guard::{Guard, Network, Networks, Offence, Peer, Rule, Rules, Sizes, Verdict, Words};
+use mailfly::guard::{
+    Action, Finding, Guard, Network, Networks, Offence, Peer, Rule, Rules, Sizes, Verdict, Words,
+};
 use mailfly::limits::{GUARD_BAN_MS_MAX, GUARD_WINDOW_MS_MAX};
 
+use crate::judge::{self, Judge, WORDS};
 use crate::mail::Mail;
 use crate::random::Random;
 
 pub(crate) struct Guarded {
     guard: Guard,
+    judge: Judge,
     rules: Rules,
-    trusted: Option<IpAddr>,
-    /// Until when each source was told that it is banned, the latest.
-    banned: BTreeMap<IpAddr, u64>,
     open: BTreeMap<IpAddr, u32>,
     pub(crate) refused: u64,
-    pub(crate) bans: u64,
+}
+
+/// Who is at the other end, to both.
+pub(crate) struct Known {
+    peer: Peer,
+    judged: judge::Peer,
+    address: IpAddr,
 }
 
 impl Guarded {
-    pub(crate) fn new(random: &mut Random) -> Self {
+    /// `sets`: of its tables.
+    pub(crate) fn new(random: &mut Random, sets: [usize; 3]) -> Self {
         let mut rules = Rules::default();
         // Tight enough to be met within minutes by a dozen peers.
-        for (rule, count_max) in
-            [(Rule::Messages, 9), (Rule::Connections, 12), (Rule::Offences, 20)]
-        {
+        for (rule, count_max) in [
+            (Rule::ConnectionsAtOnce, 6),
+            (Rule::Messages, 9),
+            (Rule::Connections, 12),
+            (Rule::Offences, 20),
+            (Rule::Subjects, 6),
+        ] {
             if let Some(mut setting) = rules.of(rule) {
                 setting.count_max = random.between(1, count_max) as u32;
+                setting.action = random.pick(&[Action::Tarpit, Action::Discard, Action::Reject]);
+                if setting.ban_ms > 0 {
+                    setting.ban_ms = random.pick(&[1_000, 30_000, setting.ban_ms]);
+                }
                 rules.set(rule, Some(setting)).expect("a setting");
             }
         }
         let trusted = random.percent(50).then(|| crate::world::source(0));
-        let network = trusted.map(|address| address.to_string().parse::<Network>());
-        let networks: Vec<Network> =
-            network.into_iter().map(|one| one.expect("an address")).collect();
-        let trusted_networks = Networks::new(&networks).expect("a few");
-        let words = Words::parse("subject").expect("a word");
-        // One set of each, which a dozen sources and their mail can fill.
-        let sets = random.pick(&[[1, 1, 1], [2, 4, 2], [8, 8, 8]]);
+        let sizes = Sizes::of_sets(sets);
         let seed = u128::from(random.next());
-        let guard = Guard::with_sizes(Sizes::of_sets(sets), rules, trusted_networks, words, seed);
-        let (banned, open) = (BTreeMap::new(), BTreeMap::new());
-        Self { guard, rules, trusted, banned, open, refused: 0, bans: 0 }
+        let guard = Guard::with_sizes(sizes, rules, networks(trusted), words(), seed);
+        let judge = Judge::new(rules, trusted, sizes, seed);
+        Self { guard, judge, rules, open: BTreeMap::new(), refused: 0 }
     }
 
     /// Whether it may come in.
-    pub(crate) fn connected(&mut self, address: IpAddr, now: Now) -> Option<Peer> {
+    pub(crate) fn connected(&mut self, address: IpAddr, now: Now) -> Option<Known> {
         let (peer, verdict) = self.guard.connected(address, now);
-        self.note(address, verdict, now);
-        if let Some(until_ms) = self.banned.get(&address)
-            && *until_ms > now.monotonic_ms
-        {
-            assert!(matches!(verdict, Verdict::Refuse(_)), "a ban ends when it was said to");
-        }
+        let (judged, expected) = self.judge.connected(address, now);
+        self.hold(address, verdict, expected, now);
         if let Verdict::Refuse(_) = verdict {
-            assert_ne!(Some(address), self.trusted, "who is trusted is not refused");
             self.refused += 1;
             return None;
         }
         *self.open.entry(address).or_default() += 1;
-        Some(peer)
+        Some(Known { peer, judged, address })
     }
 
     /// A message has come, in pieces.
-    pub(crate) fn message(
-        &mut self,
-        random: &mut Random,
-        peer: &Peer,
-        address: IpAddr,
-        mail: &Mail,
-        now: Now,
-    ) {
-        let mut inspection = self.guard.mail(peer, mail.reverse_path.is_empty(), now);
+    pub(crate) fn message(&mut self, random: &mut Random, known: &Known, mail: &Mail, now: Now) {
+        let Known { peer, judged, address } = known;
+        let is_bounce = mail.reverse_path.is_empty();
+        let mut inspection = self.guard.mail(peer, is_bounce, now);
+        let mut expected = self.judge.mail(judged, is_bounce, now);
+        self.hold(*address, inspection.verdict(), expected.found, now);
         let mut rest = &mail.body[..];
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(random.between(1, rest.len()));
-            self.guard.body(peer, &mut inspection, piece, now);
+            let verdict = self.guard.body(peer, &mut inspection, piece, now);
+            self.judge.body(judged, &mut expected, piece, now);
+            self.hold_message(*address, verdict, &expected, now);
             rest = after;
         }
         let verdict = self.guard.finished(peer, inspection, now);
-        self.note(address, verdict, now);
+        self.judge.finished(judged, &mut expected, now);
+        self.hold_message(*address, verdict, &expected, now);
     }
 
-    pub(crate) fn offended(&mut self, peer: &Peer, address: IpAddr, offence: Offence, now: Now) {
-        let verdict = self.guard.offended(peer, offence, now);
-        self.note(address, verdict, now);
+    pub(crate) fn offended(&mut self, known: &Known, offence: Offence, now: Now) {
+        let verdict = self.guard.offended(&known.peer, offence, now);
+        let expected = self.judge.offended(&known.judged, offence, now);
+        self.hold(known.address, verdict, expected, now);
     }
 
-    pub(crate) fn disconnected(&mut self, peer: Peer, address: IpAddr) {
-        *self.open.get_mut(&address).expect("it was let in") -= 1;
-        self.guard.disconnected(peer);
+    pub(crate) fn disconnected(&mut self, known: Known) {
+        *self.open.get_mut(&known.address).expect("it was let in") -= 1;
+        self.guard.disconnected(known.peer);
+        self.judge.disconnected(known.judged);
     }
 
-    /// What it says now, `explain` says too; a ban of a source is remembered here as well.
-    fn note(&mut self, address: IpAddr, verdict: Verdict, now: Now) {
-        let Some(finding) = verdict.finding() else { return };
+    /// What is found in bodies is not foretold, but that there were enough of them.
+    fn hold_message(
+        &mut self,
+        address: IpAddr,
+        verdict: Verdict,
+        expected: &judge::Inspection,
+        now: Now,
+    ) {
+        match verdict.finding() {
+            Some(Finding { rule: Rule::Bodies, action, .. }) => {
+                assert!(self.judge.may_be_a_campaign(now), "much the same as what?");
+                let before = expected.found.map(|finding| finding.action);
+                assert!(
+                    before.is_none_or(|before| before < action),
+                    "{expected:?}, not {action:?}"
+                );
+            }
+            _ => self.hold(address, verdict, expected.found, now),
+        }
+    }
+
+    /// What it says is what the rules say, and `explain` says it too.
+    fn hold(&mut self, address: IpAddr, verdict: Verdict, expected: Option<Finding>, now: Now) {
+        let found = verdict.finding();
+        assert_eq!(found, expected, "{address} at {} ms", now.monotonic_ms);
+        assert_eq!(verdict, expected.map_or(Verdict::Allow, Verdict::from));
+        let Some(finding) = found else { return };
         assert!(self.rules.of(finding.rule).is_some(), "a rule that is on");
         let explanation = self.guard.explain(address, now);
         assert!(explanation.last.is_some(), "whoever was found at fault can learn why");
-        let Some(until_ms) = finding.until_ms else { return };
-        assert!(until_ms <= now.monotonic_ms + GUARD_BAN_MS_MAX, "no ban is for ever");
-        if let Some(ban) = explanation.ban
-            && let Some(until_ms) = ban.until_ms
-        {
-            self.bans += 1;
-            let known = self.banned.entry(address).or_default();
-            *known = until_ms.max(*known);
-        }
+        let latest_ms = now.monotonic_ms + GUARD_BAN_MS_MAX;
+        assert!(finding.until_ms.is_none_or(|until_ms| until_ms <= latest_ms), "none is for ever");
     }
 
     /// Everybody has gone, and a day passes: then everybody is welcome, as often as at the start.
@@ -134,4 +159,16 @@ impl Guarded {
             peers.into_iter().for_each(|peer| self.guard.disconnected(peer));
         }
     }
+}
+
+/// This address, if any.
+pub(crate) fn networks(trusted: Option<IpAddr>) -> Networks {
+    let network = trusted.map(|address| address.to_string().parse::<Network>());
+    let networks: Vec<Network> = network.into_iter().map(|one| one.expect("an address")).collect();
+    Networks::new(&networks).expect("a few")
+}
+
+/// What the judge searches subjects for.
+pub(crate) fn words() -> Words {
+    Words::parse(&WORDS.join("\n")).expect("words")
 }

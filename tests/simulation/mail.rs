@@ -1,5 +1,6 @@
 //! Messages as clients make them up: for whom, and what they say, with a liking for lengths at the
-//! edges of arenas and for everything that looks like the end of data and is not.
+//! edges of arenas, for everything that looks like the end of data and is not, and for subjects and
+//! texts that others have too.
 
 use mailfly::limits::{ARENA_BYTES, BODY_INLINE_BYTES_MAX};
 
@@ -21,7 +22,12 @@ pub(crate) struct Sizes {
 pub(crate) struct Mail {
     pub(crate) reverse_path: String,
     pub(crate) recipients: Vec<Recipient>,
+    /// What is to be kept.
     pub(crate) body: Vec<u8>,
+    /// What follows DATA for that, the end of data behind it.
+    pub(crate) sent: Vec<u8>,
+    /// Where in what is kept lines begin that are sent with a dot.
+    dots: Vec<usize>,
     /// Said with MAIL, if it is.
     pub(crate) declared_bytes: Option<usize>,
 }
@@ -32,12 +38,28 @@ pub(crate) struct Recipient {
 }
 
 impl Mail {
-    /// A message that can follow DATA: empty, or ended by CRLF.
+    /// A message that can follow DATA: empty, or ended by CRLF. Not every client adds the dots that it
+    /// should, but all of them do where the message would end.
     pub(crate) fn of_lines(random: &mut Random, sizes: Sizes) -> Self {
         let mut mail = Self::of_bytes(random, sizes);
-        if !mail.body.is_empty() && !mail.body.ends_with(b"\r\n") {
-            mail.body.extend_from_slice(b"\r\n");
+        let mut text = std::mem::take(&mut mail.body);
+        if !text.is_empty() && !text.ends_with(b"\r\n") {
+            text.extend_from_slice(b"\r\n");
         }
+        let adds_all = random.percent(60);
+        for (index, &byte) in text.iter().enumerate() {
+            mail.sent.push(byte);
+            if byte == b'.' && is_line_start(&text[..index]) {
+                mail.dots.push(mail.body.len());
+                let is_end = text[index..].starts_with(b".\r\n");
+                if !(adds_all || is_end || random.percent(30)) {
+                    continue;
+                }
+                mail.sent.push(byte);
+            }
+            mail.body.push(byte);
+        }
+        mail.sent.extend_from_slice(b".\r\n");
         mail
     }
 
@@ -53,7 +75,7 @@ impl Mail {
             true => String::new(),
             false => format!("sender{number}@example.org"),
         };
-        Self { reverse_path, recipients, body, declared_bytes }
+        Self { reverse_path, recipients, body, sent: vec![], dots: vec![], declared_bytes }
     }
 
     /// As much as one message may hold of the drafts' share.
@@ -67,21 +89,33 @@ impl Mail {
             .collect();
         let bytes = random.pick(&[bytes_max, bytes_max, bytes_max / 2]);
         let body = body_of(random, bytes);
-        Self { reverse_path: "hog@example.org".into(), recipients, body, declared_bytes: None }
+        let reverse_path = "hog@example.org".into();
+        Self { reverse_path, recipients, body, sent: vec![], dots: vec![], declared_bytes: None }
     }
 
-    /// As it follows DATA: each line that begins with a dot has another, and the end is behind it.
-    pub(crate) fn stuffed(&self) -> Vec<u8> {
-        let mut stuffed = Vec::with_capacity(self.body.len() + 8);
-        for (index, &byte) in self.body.iter().enumerate() {
-            if byte == b'.' && (index == 0 || self.body[..index].ends_with(b"\r\n")) {
-                stuffed.push(b'.');
-            }
-            stuffed.push(byte);
-        }
-        stuffed.extend_from_slice(b".\r\n");
-        stuffed
+    /// How much of the message is known to be kept when so much of what was sent has come: a dot at a
+    /// line's start is not kept, nor, until it is clear what follows, is a CR behind that.
+    pub(crate) fn kept_bytes(&self, sent_bytes: usize) -> usize {
+        let come = &self.sent[..sent_bytes];
+        let dots = come.iter().enumerate();
+        let dots = dots.filter(|&(at, byte)| *byte == b'.' && is_line_start(&come[..at])).count();
+        let is_held = come.strip_suffix(b".\r").is_some_and(is_line_start);
+        (sent_bytes - dots - usize::from(is_held)).min(self.body.len())
     }
+
+    /// Where the next line after this place begins that was sent with a dot, in what is kept.
+    pub(crate) fn next_dot(&self, kept_bytes: usize) -> usize {
+        self.dots.iter().copied().find(|at| *at > kept_bytes).unwrap_or(self.body.len())
+    }
+
+    /// How many lines begin with a dot.
+    pub(crate) fn dots(&self) -> usize {
+        self.dots.len()
+    }
+}
+
+fn is_line_start(before: &[u8]) -> bool {
+    before.is_empty() || before.ends_with(b"\r\n")
 }
 
 impl Recipient {
@@ -111,14 +145,55 @@ fn body(random: &mut Random, Sizes { bytes_max, heavy }: Sizes) -> Vec<u8> {
         18 => near(random, bytes_max),
         _ => bytes_max + random.below(bytes_max),
     };
-    body_of(random, bytes)
+    let mut body = if random.percent(70) { header(random) } else { vec![] };
+    if body.len() > bytes {
+        body.clear();
+    }
+    let rest = bytes - body.len();
+    body.extend(body_of(random, rest));
+    body
 }
+
+/// Fields, mostly a subject among them, that many have in common; and sometimes a text that they do.
+fn header(random: &mut Random) -> Vec<u8> {
+    let mut lines = vec!["From: somebody".to_owned()];
+    if random.percent(90) {
+        let name = random.pick(&["Subject", "subject", "SUBJECT", "Subject ", "Subjects"]);
+        let prefix = random.pick(&["", "", " ", "Re: ", "Fwd:Re : "]);
+        let mut subject = match random.below(10) {
+            0 => format!("offer number {}", random.below(60)),
+            1 => WITH_WORDS[random.below(WITH_WORDS.len())].to_owned(),
+            _ => SUBJECTS[random.below(SUBJECTS.len())].to_owned(),
+        };
+        if random.percent(20) {
+            subject = subject.to_uppercase();
+        }
+        if random.percent(20) {
+            subject = subject.replacen(' ', "\r\n  ", 1);
+        }
+        lines.push(format!("{name}:{prefix}{subject}"));
+    }
+    random.shuffle(&mut lines);
+    let mut header = lines.join("\r\n") + random.pick(&["\r\n\r\n", "\n\n", "\r\n"]);
+    if random.percent(20) {
+        header += CAMPAIGN;
+    }
+    header.into_bytes()
+}
+
+const SUBJECTS: [&str; 5] = ["hello", "your invoice", "dear friend", "", "about the plotteryx"];
+/// One of them only looks as if it had one.
+const WITH_WORDS: [&str; 3] = ["win the Lottery now", "lottery", "lotterys"];
+const CAMPAIGN: &str = "this is the text of a campaign that comes from everywhere at once and says \
+    the same to everybody in more than twenty four words so that it has a fingerprint by which all \
+    of its copies can be told from other mail\r\n";
 
 fn body_of(random: &mut Random, bytes: usize) -> Vec<u8> {
     let mut body = Vec::with_capacity(bytes + 80);
     while body.len() < bytes {
         match random.below(8) {
             0 => body.extend_from_slice(random.pick(TRAPS)),
+            2 => (0..random.between(2, 9)).for_each(|_| body.extend(random.pick(LINE_ENDS))),
             1 => body.extend((0..random.between(1, 60)).map(|_| random.next() as u8)),
             _ => {
                 // No two arenas of a message are alike.
@@ -132,6 +207,9 @@ fn body_of(random: &mut Random, bytes: usize) -> Vec<u8> {
     body.truncate(bytes);
     body
 }
+
+/// What ends lines, and what is only part of that: in any order, next to dots.
+const LINE_ENDS: &[&[u8]] = &[b"\r\n", b"\r\n.", b"\r\n.\r", b".", b"\r", b"\n", b"x"];
 
 /// None of them ends a message, once their dots are stuffed.
 const TRAPS: &[&[u8]] = &[

@@ -9,12 +9,13 @@
 //! ```
 //!
 //! ```text
-//! world ─┬─ random    the number's consequences
-//!        ├─ client    scripts of SMTP, and which answers are right      mail   what they send
-//!        ├─ reader    scripts of HTTP
-//!        ├─ wire      what is under way
-//!        ├─ model     what was acknowledged, beside the store
-//!        └─ guarded   a guard beside the server's own, and what it promised
+//! world ─┬─ random     the number's consequences
+//!        ├─ client     scripts of SMTP, and which answers are right      mail   what they send
+//!        ├─ reader     scripts of HTTP
+//!        ├─ wire       what is under way
+//!        ├─ model      what was acknowledged, beside the store
+//!        ├─ strangers  what the server's guard has to say to clients  ┐  judge  its rules, plainly
+//!        └─ guarded    a guard beside the server's own                ┘
 //! ```
 //!
 //! In half of the histories the server's own guard trusts everybody, and no mail may be refused or be
@@ -32,10 +33,12 @@
 
 mod client;
 mod guarded;
+mod judge;
 mod mail;
 mod model;
 mod random;
 mod reader;
+mod strangers;
 mod wire;
 mod world;
 
@@ -45,8 +48,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use mailfly::guard::Rule;
 use mailfly::http::Responses;
-use world::{Report, World};
+use world::{Operator, Report, World};
 
 /// How many seeds a plain `cargo test` runs, in a debug build; `scripts/test` says more.
 const SEEDS: u64 = 200;
@@ -55,8 +59,11 @@ const SEEDS_FOR_ALL: usize = 5_000;
 
 /// The memory for responses is taken once for all seeds, as it takes longer than a seed does.
 fn run(seed: u64, responses: &Responses, trace: bool) -> Report {
-    let settings = world::settings(seed);
-    World::new(seed, &settings, responses, trace).run()
+    let operator = Operator::new(seed);
+    if trace {
+        eprintln!("{operator:?}");
+    }
+    World::new(seed, &operator, responses, trace).run()
 }
 
 fn responses() -> Responses {
@@ -117,7 +124,7 @@ fn tell(reports: &[Report], seconds: f64) {
     let sum = |value: fn(&Report) -> u64| reports.iter().map(value).sum::<u64>();
     let simulated_ms = sum(|report| report.simulated_ms);
     let faster = simulated_ms as f64 / 1000.0 / seconds;
-    let figures = [
+    let mut figures = vec![
         ("steps", sum(|report| report.steps)),
         ("messages", sum(|report| report.tally.messages)),
         ("copies", sum(|report| report.tally.copies)),
@@ -136,14 +143,21 @@ fn tell(reports: &[Report], seconds: f64) {
         ("made way", sum(|report| report.metrics.smtp_made_way)),
         ("timed out", sum(|report| report.metrics.smtp_timeouts)),
         ("visits put off", sum(|report| report.put_off)),
+        ("guards foretold to the end", sum(|report| u64::from(report.is_foretold))),
+        ("    their welcomes", sum(|report| report.foretold.welcomes)),
+        ("    messages they had to take", sum(|report| report.foretold.taken)),
     ];
+    for rule in Rule::ALL.into_iter().filter(|rule| *rule != Rule::Bodies) {
+        let found = reports.iter().map(|report| report.foretold.found[rule as usize]).sum();
+        figures.push((rule.reason(), found));
+    }
     let mut text = format!(
         "{} seeds in {seconds:.1} s, {:.0} a second; {:.1} h simulated, {faster:.0} x real time\n",
         reports.len(),
         reports.len() as f64 / seconds,
         simulated_ms as f64 / 3_600_000.0,
     );
-    for (name, value) in figures {
+    for (name, value) in &figures {
         text += &format!("    {value:>10} {name}\n");
     }
     // Past the harness, which keeps what passing tests print.

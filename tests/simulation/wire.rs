@@ -70,8 +70,15 @@ impl Wire {
     /// Some of what is under way arrives; the end only when all has.
     pub(crate) fn arrive(&mut self, random: &mut Random) {
         let under_way = self.to_server.len() - self.arrived_bytes;
-        self.arrived_bytes += match random.below(4) {
+        self.arrived_bytes += match random.below(5) {
             _ if under_way == 0 => 0,
+            // Just behind a CR, where what follows decides.
+            4 => {
+                let rest = self.to_server.iter().skip(self.arrived_bytes);
+                let ends = rest.enumerate().filter(|(_, byte)| **byte == b'\r');
+                let ends: Vec<usize> = ends.map(|(at, _)| at + 1).take(40).collect();
+                if ends.is_empty() { under_way } else { random.pick(&ends) }
+            }
             0 => random.between(1, under_way.min(5)),
             1 => random.between(1, under_way),
             _ => under_way,

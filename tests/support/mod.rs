@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by it")]
 
 pub(crate) mod strace;
+pub(crate) mod tls;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -12,6 +13,7 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
+use tls::TlsStream;
 
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_mailfly");
@@ -99,8 +101,8 @@ impl Drop for Daemon {
 }
 
 /// A client's connection.
-pub(crate) struct Client {
-    stream: BufReader<TcpStream>,
+pub(crate) struct Client<S = TcpStream> {
+    stream: BufReader<S>,
 }
 
 impl Client {
@@ -149,6 +151,38 @@ impl Client {
         client
     }
 
+    /// The same, with TLS from STARTTLS on.
+    pub(crate) fn encrypted(address: SocketAddr) -> Client<TlsStream> {
+        let mut client = Self::introduced(address);
+        client.send(b"STARTTLS\r\n");
+        client.expect("220");
+        let stream = tls::shake_hands(client.stream.into_inner()).unwrap();
+        let mut client = Client { stream: BufReader::new(stream) };
+        client.send(b"EHLO client.example\r\n");
+        client.expect("250");
+        client
+    }
+
+    /// Whether nothing has come that was not read yet, not even the end.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        if !self.stream.buffer().is_empty() {
+            return false;
+        }
+        let stream = self.stream.get_ref();
+        stream.set_nonblocking(true).unwrap();
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) fn end(&mut self) {
+        // The server may have closed already.
+        let _ = self.stream.get_ref().shutdown(std::net::Shutdown::Write);
+    }
+}
+
+impl<S: Read + Write> Client<S> {
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).unwrap();
     }
@@ -183,24 +217,6 @@ impl Client {
         let some = self.stream.fill_buf().unwrap_or_default().to_vec();
         self.stream.consume(some.len());
         some
-    }
-
-    /// Whether nothing has come that was not read yet, not even the end.
-    pub(crate) fn is_quiet(&mut self) -> bool {
-        if !self.stream.buffer().is_empty() {
-            return false;
-        }
-        let stream = self.stream.get_ref();
-        stream.set_nonblocking(true).unwrap();
-        let peeked = stream.peek(&mut [0]);
-        stream.set_nonblocking(false).unwrap();
-        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-    }
-
-    /// Says that nothing more will be sent.
-    pub(crate) fn end(&mut self) {
-        // The server may have closed already.
-        let _ = self.stream.get_ref().shutdown(std::net::Shutdown::Write);
     }
 
     /// Reads a head, to its blank line.
