@@ -302,8 +302,7 @@ mod tests {
                 let shown = Summary::of_beginning(beginning.as_bytes(), &envelope());
                 let Summary { from, to, cc, subject, date } = shown;
                 let texts = [&[from, subject, date][..], &to, &cc].concat();
-                let letters =
-                    texts.concat().matches(|letter| letter == 'a' || letter == 'x').count();
+                let letters = texts.concat().matches(['a', 'x']).count();
                 assert!(letters <= HEADER_FIELD_PREVIEW_BYTES, "{name} {piece}: {letters}");
             }
         }
