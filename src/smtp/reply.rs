@@ -345,6 +345,15 @@ mod tests {
     }
 
     #[test]
+    fn who_is_turned_away_is_told_whether_to_come_back_and_why() {
+        let told = |for_long| {
+            written(|output| turned_away(for_long, "mx.test", "Too many connections", output))
+        };
+        assert_eq!(told(true), "554 5.7.1 mx.test Too many connections\r\n");
+        assert_eq!(told(false), "421 4.7.0 mx.test Too many connections\r\n");
+    }
+
+    #[test]
     fn a_reply_that_does_not_fit_leaves_nothing() {
         let mut output = Output::with_capacity(20);
         assert_eq!(ehlo("mx.test", 1, true, &mut output), Err(Full));

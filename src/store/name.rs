@@ -145,6 +145,13 @@ mod tests {
     }
 
     #[test]
+    fn names_are_the_same_if_their_bytes_are() {
+        let [bob, again, other] = ["bob", "Bob+tag@x", "bobby"]
+            .map(|text| MailboxName::of(text.as_bytes(), Naming::Local).unwrap());
+        assert!(bob == again && bob != other);
+    }
+
+    #[test]
     fn a_name_shows_itself() {
         let name = MailboxName::of("Bob@example.com", Naming::Local).unwrap();
         assert_eq!(
