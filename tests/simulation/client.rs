@@ -37,6 +37,7 @@ pub(crate) enum Style {
 pub(crate) enum Ask {
     Banner,
     Hello,
+    Starttls,
     Mail(usize),
     Recipient(usize, usize),
     Data(usize),
@@ -119,6 +120,10 @@ pub(crate) struct Client {
     transaction: Option<Transaction>,
     /// Its message is being taken for commands, so that nothing is known of the answers.
     pub(crate) is_derailed: bool,
+    /// What was said last.
+    last_ask: Ask,
+    /// It has heard that TLS may begin.
+    pub(crate) wants_tls: bool,
     /// The server has said goodbye.
     pub(crate) is_dismissed: bool,
 }
@@ -160,7 +165,8 @@ pub(crate) struct Event {
 }
 
 impl Client {
-    pub(crate) fn new(random: &mut Random, style: Style, sizes: Sizes) -> Self {
+    /// With TLS on offer it asks for that, most of the time.
+    pub(crate) fn new(random: &mut Random, style: Style, sizes: Sizes, has_tls: bool) -> Self {
         let mut client = Self {
             style,
             mails: vec![],
@@ -173,19 +179,25 @@ impl Client {
             heard_line: vec![],
             invited: vec![],
             transaction: None,
+            last_ask: Ask::Banner,
+            wants_tls: false,
             is_derailed: false,
             is_dismissed: false,
         };
         client.ask(Ask::Banner, 0);
-        client.make_plan(random, sizes);
+        client.make_plan(random, sizes, has_tls);
         client
     }
 
-    fn make_plan(&mut self, random: &mut Random, sizes: Sizes) {
+    fn make_plan(&mut self, random: &mut Random, sizes: Sizes, has_tls: bool) {
         let style = self.style;
         // Whoever is rude does not wait for the banner either.
         let hello = random.pick(&[&b"EHLO client.example\r\n"[..], b"HELO client.example\r\n"]);
         self.plan(Ask::Hello, hello.to_vec(), style != Style::Rude);
+        if has_tls && style != Style::Rude && random.percent(80) {
+            self.plan(Ask::Starttls, b"STARTTLS\r\n".to_vec(), true);
+            self.plan(Ask::Hello, hello.to_vec(), true);
+        }
         if style == Style::Silent {
             let half = random.pick(&[&b"MAIL FROM:<"[..], b"NOO", b"BDAT 100", b"NOOP\r"]);
             self.plan(Ask::Unfinished, half.to_vec(), false);
@@ -304,6 +316,7 @@ impl Client {
         self.written_bytes += bytes as u64;
         if ask != Ask::Unfinished {
             self.asked += 1;
+            self.last_ask = ask;
             self.waiting.push_back(Asked { ask, ends_at: self.written_bytes, told_bytes: 0 });
         }
     }
@@ -344,6 +357,8 @@ impl Client {
             self.heard_line.push(byte);
             if byte == b'\n' {
                 self.heard += usize::from(self.heard_line.get(3) != Some(&b'-'));
+                self.wants_tls |=
+                    self.last_ask == Ask::Starttls && self.heard_line.starts_with(b"220 2.0.0");
                 self.heard_line.clear();
             }
         }
@@ -437,6 +452,7 @@ impl Client {
             Ask::Banner => code == "220",
             Ask::Hello | Ask::Noop => code == "250",
             Ask::Reset => line == "250 2.0.0 Ok",
+            Ask::Starttls => code == "220" || line.starts_with("454 4.7.0"),
             Ask::Quit => code == "221",
             Ask::Unfinished => false,
             Ask::Mail(mail) => {
@@ -494,7 +510,7 @@ impl Client {
         };
         assert!(is_expected, "{ask:?} was answered {line:?}");
         match ask {
-            Ask::Hello | Ask::Reset | Ask::Quit => self.transaction = None,
+            Ask::Hello | Ask::Starttls | Ask::Reset | Ask::Quit => self.transaction = None,
             _ => {}
         }
         self.is_dismissed |= ask == Ask::Quit;

@@ -12,9 +12,10 @@ use mailfly::guard::{
 };
 use mailfly::limits::{GUARD_BAN_MS_MAX, GUARD_WINDOW_MS_MAX};
 
-use crate::judge::{self, Judge, WORDS};
+use crate::judge::{self, Judge};
 use crate::mail::Mail;
 use crate::random::Random;
+use crate::subject::WORDS;
 
 pub(crate) struct Guarded {
     guard: Guard,

@@ -193,7 +193,7 @@ impl Strangers {
                     }
                 }
             }
-            Ask::Hello | Ask::Reset | Ask::Quit => stranger.message = None,
+            Ask::Hello | Ask::Starttls | Ask::Reset | Ask::Quit => stranger.message = None,
             Ask::Banner | Ask::Noop | Ask::Fault | Ask::Unfinished => {}
         }
     }

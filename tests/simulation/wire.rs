@@ -20,6 +20,8 @@ pub(crate) struct Wire {
     end_arrived: bool,
     to_client: VecDeque<u8>,
     window_bytes: usize,
+    /// What its bytes are must not matter.
+    is_sealed: bool,
     /// Neither side sees anything but this from now on.
     is_reset: bool,
 }
@@ -39,6 +41,7 @@ impl Wire {
             end_arrived: false,
             to_client: VecDeque::new(),
             window_bytes,
+            is_sealed: false,
             is_reset: false,
         }
     }
@@ -47,6 +50,11 @@ impl Wire {
         if !self.client_ended {
             self.to_server.extend(bytes);
         }
+    }
+
+    /// From now on it carries TLS, whose bytes are not the seed's.
+    pub(crate) fn seal(&mut self) {
+        self.is_sealed = true;
     }
 
     /// The client takes much at a time from now on.
@@ -73,7 +81,7 @@ impl Wire {
         self.arrived_bytes += match random.below(5) {
             _ if under_way == 0 => 0,
             // Just behind a CR, where what follows decides.
-            4 => {
+            4 if !self.is_sealed => {
                 let rest = self.to_server.iter().skip(self.arrived_bytes);
                 let ends = rest.enumerate().filter(|(_, byte)| **byte == b'\r');
                 let ends: Vec<usize> = ends.map(|(at, _)| at + 1).take(40).collect();

@@ -4,6 +4,7 @@ use mailfly::limits::SMTP_IDLE_MS;
 
 use super::link::Who;
 use super::{World, YEAR_MS};
+use crate::sealed::Sealed;
 use crate::wire::Wire;
 
 /// What happens in one step.
@@ -54,7 +55,19 @@ impl World<'_> {
             Action::Turn => self.turn(),
             Action::Read => self.read(which),
             Action::Reset => self.with_wire(which, Wire::reset),
-            Action::HalfClose => self.with_wire(which, Wire::end),
+            Action::HalfClose => {
+                let says_so = self.random.percent(60);
+                let goes = self.random.percent(70);
+                if let Some(link) = &mut self.links[which] {
+                    match &mut link.sealed {
+                        Some(sealed) if says_so => sealed.say_goodbye(&mut link.wire),
+                        _ => link.wire.end(),
+                    }
+                    if goes {
+                        link.wire.end();
+                    }
+                }
+            }
             Action::Pass => {
                 let ms = self.random.pick(&[0, 1, 15, 16, 40, 900]);
                 self.pass(ms);
@@ -87,11 +100,17 @@ impl World<'_> {
 
     pub(super) fn speak(&mut self, which: usize) {
         let Some(link) = &mut self.links[which] else { return };
+        if link.sealed.as_ref().is_some_and(|sealed| !sealed.is_ready()) {
+            return;
+        }
         let said = match &mut link.who {
             Who::Client(client) => client.speak(self.random.pick(&[1, 1, 3, 100])),
             Who::Reader(reader) => reader.speak(&mut self.random, &self.model),
         };
-        link.wire.write(&said);
+        match &mut link.sealed {
+            Some(sealed) => sealed.write(&said, &mut link.wire),
+            None => link.wire.write(&said),
+        }
     }
 
     pub(super) fn arrive(&mut self, which: usize) {
@@ -103,9 +122,17 @@ impl World<'_> {
     pub(super) fn read(&mut self, which: usize) {
         let Some(link) = &mut self.links[which] else { return };
         let most = self.random.pick(&[1, 50, 1 << 20, 1 << 20]);
-        let heard = link.wire.read(most);
+        let mut heard = link.wire.read(most);
+        if let Some(sealed) = &mut link.sealed {
+            heard = sealed.hear(&heard, &mut link.wire);
+        }
         match &mut link.who {
-            Who::Client(client) => client.hear(&heard),
+            Who::Client(client) => {
+                client.hear(&heard);
+                if client.wants_tls && link.sealed.is_none() {
+                    link.sealed = Some(Sealed::new(&mut self.random, &mut link.wire));
+                }
+            }
             Who::Reader(reader) => reader.hear(&heard),
         }
     }

@@ -4,12 +4,15 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use mailfly::limits::TLS_HANDSHAKE_MS;
 use mailfly::net::Protocol;
 use mailfly::server::{Conversation, Service};
+use mailfly::tls::{Tls, TlsId};
 
 use crate::client::Client;
 use crate::guarded::Known;
 use crate::reader::Reader;
+use crate::sealed::Sealed;
 use crate::strangers::Stranger;
 use crate::wire::Wire;
 
@@ -23,6 +26,11 @@ pub(super) struct Link {
     pub(super) who: Who,
     pub(super) source: IpAddr,
     pub(super) wire: Wire,
+    /// The client's end of TLS, once it has begun, and the server's.
+    pub(super) sealed: Option<Sealed>,
+    pub(super) tls: TlsId,
+    /// Through TLS there is no more to come, which is seen by asking again.
+    pub(super) tls_ended: bool,
     pub(super) conversation: Conversation,
     /// What the server has received and not consumed.
     pub(super) kept: Vec<u8>,
@@ -46,7 +54,7 @@ impl Link {
         match self.is_sending() {
             _ if self.is_held => false,
             true => self.wire.is_writable(),
-            false => self.is_unseen || self.wire.is_readable(),
+            false => self.is_unseen || self.tls_ended || self.wire.is_readable(),
         }
     }
 
@@ -56,11 +64,19 @@ impl Link {
     }
 
     /// When it will have waited too long, or what it is owed may leave.
-    pub(super) fn deadline_ms(&self, service: &Service<'_>) -> u64 {
-        match self.is_held {
-            true => service.held_until_ms(&self.conversation),
-            false => service.deadline_ms(&self.conversation, self.moved_ms),
+    pub(super) fn deadline_ms(&self, service: &Service<'_>, tls: &Tls) -> u64 {
+        if self.is_held {
+            return service.held_until_ms(&self.conversation);
         }
+        match tls.handshaking_since_ms(self.tls) {
+            Some(since_ms) => since_ms + TLS_HANDSHAKE_MS,
+            None => service.deadline_ms(&self.conversation, self.moved_ms),
+        }
+    }
+
+    /// Whether the client has ended it, in whatever way.
+    pub(super) fn is_ended(&self) -> bool {
+        self.wire.is_ended() || self.sealed.as_ref().is_some_and(Sealed::has_said_goodbye)
     }
 
     /// Whether something is unsent.

@@ -11,6 +11,7 @@
 //! ```
 
 mod actions;
+mod door;
 mod link;
 mod operator;
 mod timers;
@@ -32,12 +33,14 @@ use mailfly::net::timers::{NEVER, Timers};
 use mailfly::output::Output;
 use mailfly::server::{Door, Parts, Service};
 use mailfly::store::Store;
+use mailfly::tls::{Tls, TlsId};
 
 use crate::client::Style;
 use crate::guarded::Guarded;
 use crate::mail::Sizes;
 use crate::model::{Deeds, Model, Tally};
 use crate::random::Random;
+use crate::sealed;
 use crate::strangers::{Foretold, Strangers};
 use crate::wire::Wire;
 use actions::Action;
@@ -53,6 +56,7 @@ pub(crate) struct World<'s> {
     settings: &'s Settings,
     now: Now,
     service: Service<'s>,
+    tls: Tls,
     responses: Responses,
     timers: Timers,
     tick_at_ms: u64,
@@ -129,7 +133,7 @@ impl<'s> World<'s> {
             gate: Gate::default(),
             responses: responses.clone(),
             doors: vec![Door::Smtp, Door::Http],
-            tls_connections_max: 0,
+            tls_connections_max: u64::from(operator.tls_connections_max),
             smtp_address: "127.0.0.1:25".to_owned(),
         };
         let service = Service::new(settings, parts);
@@ -157,6 +161,7 @@ impl<'s> World<'s> {
             settings,
             now: Now { monotonic_ms, unix_ms: 50 * YEAR_MS },
             service: service.expect("histograms"),
+            tls: sealed::machine(operator.tls_connections_max),
             responses: responses.clone(),
             timers: Timers::new(connections),
             tick_at_ms: monotonic_ms + PROTOCOL_TICK_MS,
@@ -167,7 +172,7 @@ impl<'s> World<'s> {
             first_put_off_turns: 0,
             pressure: 0,
             rearmed_ms: 0,
-            clients_left: random.between(1, 60),
+            clients_left: random.between(1, if operator.is_wide { 200 } else { 60 }),
             turned_away: 0,
             holds: 0,
             put_off: 0,
@@ -205,6 +210,9 @@ impl<'s> World<'s> {
         ];
         let favourite = self.random.below(weights.len());
         weights[favourite].0 *= 3;
+        if self.operator.is_wide {
+            weights[0].0 *= 4;
+        }
         for _ in 0..steps {
             let action = self.random.weighted(&weights);
             self.step(action);
@@ -237,6 +245,9 @@ impl<'s> World<'s> {
             open.partition(|link| matches!(link.who, Who::Client(_)));
         assert_eq!(metrics.smtp_connections_open, clients.len() as u64, "sessions are counted");
         assert_eq!(metrics.http_connections_open, readers.len() as u64, "readers are counted");
+        let sealed = clients.iter().filter(|link| link.tls != TlsId::NONE).count();
+        assert_eq!(metrics.tls_connections_open, sealed as u64, "those with TLS are counted");
+        assert_eq!(self.tls.connections(), sealed, "no keys without a connection");
         assert_eq!(metrics.messages, self.model.tally.messages, "messages are counted");
         if self.links.iter().all(Option::is_none) {
             let figures = self.service.store().figures();
@@ -280,7 +291,7 @@ impl<'s> World<'s> {
             }
             // Whoever is kept waiting is waited for.
             let held = self.links.iter().flatten().filter(|link| link.is_held);
-            let until_ms = held.map(|link| link.deadline_ms(&self.service)).min();
+            let until_ms = held.map(|link| link.deadline_ms(&self.service, &self.tls)).min();
             let now_ms = self.now.monotonic_ms;
             self.pass(until_ms.map_or(1, |until_ms| until_ms.saturating_sub(now_ms).max(1)));
         }
@@ -289,13 +300,13 @@ impl<'s> World<'s> {
             match &link.who {
                 Who::Client(client) if client.is_derailed || client.is_dismissed => {}
                 Who::Client(client) => {
-                    assert!(link.wire.is_ended() || client.has_all_answers(), "no answer, no end");
-                    assert!(link.wire.is_ended() || client.has_said_all(), "it waits in vain");
+                    assert!(link.is_ended() || client.has_all_answers(), "no answer, no end");
+                    assert!(link.is_ended() || client.has_said_all(), "it waits in vain");
                 }
                 Who::Reader(reader) if reader.is_dismissed => {}
                 Who::Reader(reader) => {
-                    assert!(link.wire.is_ended() || reader.has_all_answers(), "no answer, no end");
-                    assert!(link.wire.is_ended() || reader.has_said_all(), "it waits in vain");
+                    assert!(link.is_ended() || reader.has_all_answers(), "no answer, no end");
+                    assert!(link.is_ended() || reader.has_said_all(), "it waits in vain");
                 }
             }
         }

@@ -35,6 +35,8 @@ pub(crate) struct Operator {
     /// There is room for all that clients can send at once, so that no message is refused for want of
     /// it, and all that the guard does can be foretold.
     has_room: bool,
+    /// How many connections may be encrypted.
+    pub(super) tls_connections_max: u32,
 }
 
 impl Operator {
@@ -51,6 +53,7 @@ impl Operator {
             sets: if is_wide { [1, 1, 4] } else { random.pick(&[[1, 1, 1], [4, 1, 2], [8, 1, 8]]) },
             is_wide,
             has_room,
+            tls_connections_max: if random.percent(10) { random.pick(&[1, 3, 16]) } else { 0 },
         }
     }
 
@@ -76,7 +79,7 @@ impl Operator {
     /// Somebody's address.
     pub(super) fn address(&self, random: &mut Random) -> IpAddr {
         match self.is_wide {
-            true => source(random.below(120)),
+            true => source(random.pick(&[5, 60]) * random.below(60) / 60),
             false => {
                 source(random.pick(&[0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]) * random.between(1, 3))
             }
@@ -139,7 +142,7 @@ fn rules(random: &mut Random) -> Rules {
         };
         setting.count_max = match rule {
             Rule::Offences => random.between(5, 40),
-            Rule::Subjects => random.between(1, 5),
+            Rule::Subjects | Rule::ConnectionsAtOnce => random.between(1, 5),
             _ => random.between(1, 12),
         } as u32;
         setting.window_ms = random.pick(&[1_000, 20_000, setting.window_ms.max(1_000)]);

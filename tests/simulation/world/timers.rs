@@ -48,7 +48,7 @@ impl World<'_> {
                 let slack_ms = 2 * TIMER_TICK_MS;
                 let armed_ms = self.timers.deadline_ms(at as u32);
                 assert!(armed_ms + slack_ms > now_ms, "who is due is asked");
-                let latest_ms = link.deadline_ms(&self.service).max(now_ms) + slack_ms;
+                let latest_ms = link.deadline_ms(&self.service, &self.tls).max(now_ms) + slack_ms;
                 let is_armed = armed_ms <= latest_ms || self.rearmed_ms > now_ms;
                 assert!(is_armed, "nobody sleeps past a deadline");
             }
@@ -66,7 +66,7 @@ impl World<'_> {
     pub(super) fn rearm(&mut self) {
         for (at, link) in self.links.iter().enumerate() {
             if let Some(link) = link {
-                let deadline_ms = link.deadline_ms(&self.service);
+                let deadline_ms = link.deadline_ms(&self.service, &self.tls);
                 if deadline_ms < self.timers.deadline_ms(at as u32) {
                     self.timers.set(at as u32, deadline_ms);
                 }
@@ -76,7 +76,7 @@ impl World<'_> {
 
     pub(super) fn expire(&mut self, at: usize) {
         let mut link = self.links[at].take().expect("only who is there has a timer");
-        let has_passed = link.deadline_ms(&self.service) <= self.now.monotonic_ms;
+        let has_passed = link.deadline_ms(&self.service, &self.tls) <= self.now.monotonic_ms;
         let mut is_open = true;
         if has_passed && link.is_held {
             link.is_held = false;
@@ -89,7 +89,8 @@ impl World<'_> {
             is_open = then != Then::Close && self.send(&mut link);
         } else if has_passed {
             is_open = false;
-            if !link.is_owed(&self.service) {
+            let is_handshaking = self.tls.handshaking_since_ms(link.tls).is_some();
+            if !link.is_owed(&self.service) && !is_handshaking {
                 if let (Some(strangers), Some(stranger)) = (&mut self.strangers, &mut link.stranger)
                     && !self.is_draining
                 {

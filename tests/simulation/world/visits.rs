@@ -1,150 +1,29 @@
-//! What the reactor does with the protocol: connections come, are visited when they are ready, are sent
-//! what waits, and go.
+//! What the reactor does with the protocol: connections are visited when they are ready, are sent what
+//! waits, and go.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
-use mailfly::guard::{Action as Sanction, Load, Offence, Rule, Rules};
-use mailfly::limits::{
-    HTTP_CONNECTIONS_RESERVED, HTTP_TURNS_LEFT_OUT_MAX, LINE_BYTES_MAX, TARPIT_MS_MAX,
-};
-use mailfly::net::{Admission, Protocol};
+use mailfly::guard::{Offence, Rules};
+use mailfly::limits::{HTTP_TURNS_LEFT_OUT_MAX, LINE_BYTES_MAX, TARPIT_MS_MAX};
+use mailfly::net::Protocol;
 use mailfly::progress::{Progress, Then};
 use mailfly::server::Conversation;
+use mailfly::tls::TlsId;
 
+use super::World;
 use super::link::{Link, Who};
-use super::{HTTP, SMTP, World};
-use crate::client::{Client, Event, Said, Terms};
+use crate::client::{Event, Said, Terms};
 use crate::model::Commit;
-use crate::reader::Reader;
-use crate::strangers::Admitted;
-use crate::wire::{Received, Wire};
+use crate::sealed;
+use crate::wire::Received;
 
 impl World<'_> {
-    pub(super) fn connect(&mut self) {
-        let free = self.links.iter().position(Option::is_none);
-        let Some(at) = free.filter(|_| self.clients_left > 0 && !self.is_draining) else { return };
-        self.clients_left -= 1;
-        let address = self.operator.address(&mut self.random);
-        let listener = if self.random.percent(25) { HTTP } else { SMTP };
-        let mut known = None;
-        if let Some(guarded) = &mut self.guarded
-            && listener == SMTP
-        {
-            known = guarded.connected(address, self.now);
-            if known.is_none() {
-                return;
-            }
-        }
-        self.service.turn_begins();
-        let port = SocketAddr::new(address, 1000);
-        let admission = self.service.connected(listener, port, self.now, &mut self.output);
-        self.note_pressure();
-        let window_bytes = self.random.pick(&[20, 300, 5_000, 1 << 20]);
-        let mut wire = Wire::new(window_bytes);
-        let admitted = match admission {
-            Admission::Accept(_) => Admitted::Yes,
-            _ if listener == HTTP => Admitted::TooMany,
-            _ => self.turned_away(),
-        };
-        let mut stranger = None;
-        let load = self.load();
-        if let Some(strangers) = &mut self.strangers
-            && listener == SMTP
-        {
-            stranger = strangers.connected(address, &admitted, load, self.now);
-        }
-        let Admission::Accept(conversation) = admission else {
-            wire.send(self.output.as_slice());
-            self.output.clear();
-            if let (Some(guarded), Some(known)) = (&mut self.guarded, known) {
-                guarded.disconnected(known);
-            }
-            return;
-        };
-        if let (Some(strangers), Some(stranger)) = (&mut self.strangers, &stranger) {
-            strangers.holds(stranger, self.service.held_until_ms(&conversation));
-        }
-        let who = match listener {
-            SMTP => {
-                let style = self.random.weighted(&self.styles);
-                Who::Client(Box::new(Client::new(&mut self.random, style, self.sizes)))
-            }
-            _ => Who::Reader(Reader::new(&mut self.random)),
-        };
-        let mut link = Link {
-            who,
-            source: address,
-            wire,
-            conversation,
-            kept: vec![],
-            is_unseen: false,
-            unsent: VecDeque::new(),
-            is_held: false,
-            is_closing: false,
-            told_to_drain: false,
-            moved_ms: self.now.monotonic_ms,
-            received_bytes: 0,
-            known,
-            stranger,
-        };
-        self.said(&mut link);
-        self.hold(&mut link);
-        let is_open = self.send(&mut link);
-        self.settle(at, link, is_open);
-        if self.service.wants_way() {
-            self.make_way();
-        }
-        self.service.turn_ends(1, 1);
-    }
-
-    /// Somebody was refused, and told why: there are too many, or a rule that is on.
-    fn turned_away(&mut self) -> Admitted {
-        let line = str::from_utf8(self.output.as_slice()).expect("replies are text").trim_end();
-        if line.starts_with("421 4.3.2 ") {
-            return Admitted::TooMany;
-        }
-        let mut rules = Rule::ALL.into_iter().filter(|rule| line.ends_with(rule.reason()));
-        let rule = rules.next().filter(|rule| {
-            self.rules.of(*rule).is_some_and(|setting| setting.action == Sanction::Reject)
-        });
-        let is_judgement = line.starts_with("554 5.7.1 ") || line.starts_with("421 4.7.0 ");
-        assert!(is_judgement && rule.is_some(), "turned away with {line:?}");
-        self.turned_away += 1;
-        rule.map_or(Admitted::TooMany, Admitted::Refused)
-    }
-
-    /// The share of sessions that are open.
-    fn load(&self) -> Load {
-        let most = u64::from(self.settings.connections_max);
-        let most = most - HTTP_CONNECTIONS_RESERVED.min(most / 8);
-        Load { used: self.service.metrics().smtp_connections_open, most }
-    }
-
-    /// Of those who may be asked to, the one goes that has been silent longest.
-    pub(super) fn make_way(&mut self) {
-        let may = |link: &Link| {
-            let is_busy = link.is_closing || link.has_work() || link.is_owed(&self.service);
-            !is_busy && self.service.may_make_way(&link.conversation, link.moved_ms, self.now)
-        };
-        let silent = self.links.iter().enumerate().filter_map(|(at, link)| {
-            link.as_ref().filter(|link| may(link)).map(|link| (link.moved_ms, at))
-        });
-        let Some((_, at)) = silent.min() else { return };
-        let Some(mut link) = self.links[at].take() else { return };
-        self.service.makes_way(&mut link.conversation, self.now, &mut self.output);
-        self.said(&mut link);
-        link.is_closing = true;
-        let is_open = self.send(&mut link);
-        self.settle(at, link, is_open);
-    }
-
     /// A turn of the loop: whoever is ready, in any order, some not at all yet; then the timers.
     pub(super) fn turn(&mut self) {
         // Time has passed, and mail may have expired.
         self.check_store();
         self.service.turn_begins();
+        self.tls.turn_begins();
         let mut ready: Vec<usize> = (0..self.links.len())
             .filter(|&at| self.links[at].as_ref().is_some_and(Link::has_work))
             .collect();
@@ -203,13 +82,21 @@ impl World<'_> {
                 let room = self.read_bytes_max - link.kept.len();
                 let most =
                     if self.random.percent(80) { room } else { self.random.between(1, room) };
-                match link.wire.receive(&mut link.kept, most) {
-                    Received::Bytes(bytes) => {
-                        link.received_bytes += bytes as u64;
-                        link.moved_ms = self.now.monotonic_ms;
+                if link.tls != TlsId::NONE {
+                    match self.receive_sealed(link, most) {
+                        Some(true) => {}
+                        Some(false) => return self.send(link),
+                        None => return false,
                     }
-                    Received::Nothing => return true,
-                    Received::End => return false,
+                } else {
+                    match link.wire.receive(&mut link.kept, most) {
+                        Received::Bytes(bytes) => {
+                            link.received_bytes += bytes as u64;
+                            link.moved_ms = self.now.monotonic_ms;
+                        }
+                        Received::Nothing => return true,
+                        Received::End => return false,
+                    }
                 }
             }
             self.show(link);
@@ -253,7 +140,11 @@ impl World<'_> {
             }
             Then::Yield => link.is_unseen = !link.kept.is_empty(),
             Then::Close => link.is_closing = true,
-            Then::Encrypt => panic!("nobody has asked for that"),
+            Then::Encrypt => {
+                assert!(link.kept.is_empty(), "nothing is behind it");
+                link.tls = self.tls.begin(self.now.monotonic_ms);
+                assert_ne!(link.tls, TlsId::NONE, "there was room");
+            }
         }
         self.hold(link);
         self.check_store();
@@ -321,8 +212,7 @@ impl World<'_> {
         if self.service.is_timed() {
             self.service.sent(1);
         }
-        link.unsent.extend(self.output.as_slice());
-        self.output.clear();
+        self.leaves(link);
         if let (Some(guarded), Some(known)) = (&mut self.guarded, &link.known) {
             for mail in &mails {
                 guarded.message(&mut self.random, known, mail, self.now);
@@ -332,6 +222,38 @@ impl World<'_> {
             }
         }
         said.events
+    }
+
+    /// What is in the output is on its way: through TLS, if that has begun.
+    fn leaves(&mut self, link: &mut Link) {
+        if !self.output.is_empty() && link.tls != TlsId::NONE {
+            if self.tls.seal(link.tls, self.output.as_slice(), b"").is_err() {
+                // Who has to make way within a handshake goes without a word.
+                assert!(self.tls.handshaking_since_ms(link.tls).is_some(), "hands were shaken");
+                link.is_closing = true;
+            }
+            link.unsent.extend(self.tls.take_outgoing(link.tls));
+        } else {
+            link.unsent.extend(self.output.as_slice());
+        }
+        self.output.clear();
+    }
+
+    /// Reads through TLS: whether anything plain came; `None` if there is no more to come.
+    fn receive_sealed(&mut self, link: &mut Link, most: usize) -> Option<bool> {
+        let before = link.kept.len();
+        let into = (&mut link.kept, most);
+        let opened = sealed::receive(&mut self.tls, link.tls, &mut link.wire, into);
+        link.unsent.extend(self.tls.take_outgoing(link.tls));
+        link.tls_ended = self.tls.is_ended(link.tls);
+        let Some(opened) = opened.ok()? else { return Some(false) };
+        link.moved_ms = self.now.monotonic_ms;
+        link.received_bytes += (link.kept.len() - before) as u64;
+        if opened.established {
+            self.service.encrypted(&mut link.conversation, self.now, &mut self.output);
+            assert!(self.output.is_empty(), "the client speaks first");
+        }
+        Some(opened.bytes > 0)
     }
 
     /// Sends what waits, as far as the window allows; returns whether the peer is still there.
@@ -369,7 +291,9 @@ impl World<'_> {
             link.is_held = false;
             is_open &= self.send(&mut link);
         }
-        if is_open && self.is_draining && !link.told_to_drain && !link.is_owed(&self.service) {
+        let is_handshaking = self.tls.handshaking_since_ms(link.tls).is_some();
+        let is_told = link.told_to_drain || link.is_owed(&self.service) || is_handshaking;
+        if is_open && self.is_draining && !is_told {
             link.told_to_drain = true;
             let then = self.service.draining(&mut link.conversation, self.now, &mut self.output);
             self.said(&mut link);
@@ -380,7 +304,7 @@ impl World<'_> {
             is_open = false;
         }
         if is_open {
-            let deadline_ms = link.deadline_ms(&self.service);
+            let deadline_ms = link.deadline_ms(&self.service, &self.tls);
             if deadline_ms < self.timers.deadline_ms(key) {
                 self.timers.set(key, deadline_ms);
             }
@@ -388,6 +312,12 @@ impl World<'_> {
             return;
         }
         self.timers.cancel(key);
+        if link.tls != TlsId::NONE {
+            if link.unsent.is_empty() && self.tls.close(link.tls).is_ok() {
+                link.wire.send(self.tls.take_outgoing(link.tls));
+            }
+            self.tls.end(link.tls);
+        }
         let Link { conversation, known, stranger, who, .. } = link;
         if let (Some(strangers), Some(mut stranger)) = (&mut self.strangers, stranger) {
             let is_idle = match &conversation {
