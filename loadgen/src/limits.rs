@@ -78,6 +78,9 @@ pub(crate) const HTTP_FIELDS_MAX: usize = 64;
 pub(crate) const HTTP_TRIES_MAX: u32 = 10;
 /// How long reading back may take unless told otherwise, in seconds.
 pub(crate) const VERIFY_SECONDS_DEFAULT: u64 = 300;
+/// The slow ones have their bytes in so many groups, one after the other: they do not know each
+/// other.
+pub(crate) const SLOW_GROUPS: usize = 100;
 /// Connections that are opened beside the flood in one turn: the flood has its turns, too.
 pub(crate) const SIDE_OPENS_PER_TURN: usize = 256;
 /// How long one that comes to be reset waits for what it came for, in nanoseconds.

@@ -64,6 +64,12 @@ pub trait Protocol {
     /// from here on is. What is put in `output` is sent at once.
     fn encrypted(&mut self, _connection: &mut Self::Connection, _now: Now, _output: &mut Output) {}
 
+    /// Whether there is next to no room for peers that come in here: others have to make way for them,
+    /// or they are sent away. Then few are accepted, and the others wait in the backlog.
+    fn is_crowded(&self, _listener: ListenerId, _now: Now) -> bool {
+        false
+    }
+
     /// Bytes arrived: `input` is everything that was not consumed yet, oldest first, in one piece,
     /// and never empty. Replies go to `output`.
     ///

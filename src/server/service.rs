@@ -13,9 +13,9 @@ use crate::guard::pressure::Pressure;
 use crate::guard::{Guard, Load, Networks, Offence, Rule, Verdict, tarpit};
 use crate::http::{Desk, Exchange, Gate, Responses, Scratch};
 use crate::limits::{
-    BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CALM_MAIL_VISITS, HTTP_CONNECTIONS_MAX,
-    HTTP_TURNS_LEFT_OUT_MAX, MAKE_WAY_SILENT_MS, PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS,
-    PROXY_HEADER_MS, SWEEP_MS,
+    ACCEPT_SCARCE_MS, BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CALM_MAIL_VISITS,
+    HTTP_CONNECTIONS_MAX, HTTP_TURNS_LEFT_OUT_MAX, MAKE_WAY_SILENT_MS, PRESSURE_CRITICAL_PERCENT,
+    PROTOCOL_TICK_MS, PROXY_HEADER_MS, SWEEP_MS,
 };
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
@@ -58,6 +58,8 @@ pub struct Service<'s> {
     /// How often clients who bring mail were heard in this turn.
     pub(super) mail_visits: u32,
     pub(super) pressure: Pressure,
+    /// Until when it counts that somebody had to make way.
+    pub(super) made_way_until_ms: u64,
     /// Pressure has risen since the reactor last asked.
     pub(super) deadlines_came_nearer: bool,
     pub(super) draining: bool,
@@ -139,6 +141,20 @@ impl Protocol for Service<'_> {
             return Admission::Accept(Conversation::Proxied { door, proxy, since_ms });
         }
         self.welcome(door, peer.ip(), now, output)
+    }
+
+    fn is_crowded(&self, listener: ListenerId, now: Now) -> bool {
+        let mail_is = self.metrics.smtp_connections_open >= self.smtp_connections_max
+            || now.monotonic_ms < self.made_way_until_ms;
+        let readers_are = self.metrics.http_connections_open >= HTTP_CONNECTIONS_MAX;
+        let tls_is = self.metrics.tls_connections_open >= self.tls_connections_max;
+        match self.doors.get(listener.0) {
+            Some(Door::Smtp) => mail_is,
+            Some(Door::Smtps) => mail_is || tls_is,
+            Some(Door::Http) => readers_are,
+            Some(Door::Https) => readers_are || tls_is,
+            None => true,
+        }
     }
 
     fn encrypted(&mut self, connection: &mut Conversation, _now: Now, output: &mut Output) {
@@ -315,6 +331,7 @@ impl Protocol for Service<'_> {
     fn makes_way(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) {
         let Conversation::Smtp { session, guest } = connection else { return };
         self.metrics.smtp_made_way += 1;
+        self.made_way_until_ms = now.monotonic_ms + ACCEPT_SCARCE_MS;
         let (goodbye, settings) = (Goodbye::TooManyConnections, self.session);
         session.dismiss(goodbye, &settings, &mut self.mail_room(guest, now), output);
     }

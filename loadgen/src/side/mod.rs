@@ -17,7 +17,7 @@ use crate::clock::Nanoseconds;
 use crate::dial::Dial;
 use crate::http;
 use crate::limits::{
-    COME_AGAIN_NS, CONNECTING_MAX, NEVER_READER_LIST_MESSAGES, SIDE_OPENS_PER_TURN,
+    COME_AGAIN_NS, CONNECTING_MAX, NEVER_READER_LIST_MESSAGES, SIDE_OPENS_PER_TURN, SLOW_GROUPS,
     SLOW_READER_RECEIVE_BYTES, TICK_NS, VISIT_NS_MAX,
 };
 use crate::measure::{Latencies, latencies};
@@ -49,6 +49,8 @@ pub(crate) struct SideLoad {
     resting: VecDeque<(Nanoseconds, Kind)>,
     settling: usize,
     next_byte: Option<Nanoseconds>,
+    /// Which of the slow ones have it then.
+    slow_group: usize,
     /// When it is looked for visitors who have stayed for too long, if there are any.
     next_look: Option<Nanoseconds>,
     window: (Nanoseconds, Nanoseconds),
@@ -160,6 +162,7 @@ impl SideLoad {
             resting: VecDeque::new(),
             settling: 0,
             next_byte: None,
+            slow_group: 0,
             next_look: (side.resetting + side.storm > 0).then_some(TICK_NS),
             window: (0, 0),
             figures: Figures {
@@ -230,8 +233,12 @@ impl SideLoad {
             }
         }
         if self.next_byte.is_some_and(|at| at <= now) {
-            self.next_byte = Some(now + self.plan.slow_interval_ns);
+            self.next_byte = Some(now + self.plan.slow_interval_ns / SLOW_GROUPS as u64);
+            self.slow_group = (self.slow_group + 1) % SLOW_GROUPS;
             for key in self.keys(Peer::is_slow) {
+                if key % SLOW_GROUPS != self.slow_group {
+                    continue;
+                }
                 let result = match &mut self.peers[key].role {
                     Role::Guest(guest) => guest.one_byte(),
                     Role::Reader(_) => Ok(()),
