@@ -8,7 +8,8 @@
 //!  clock   │ read once; everything below is told the time                           │
 //!  events  │ set readiness bits and queue the connection, nothing else              │
 //!  queue   │ visit each: recv → received() → one send; a budget of bytes, then the  │
-//!          │ next; whoever is stopped keeps its bits and stays queued               │
+//!          │ next; whoever is stopped keeps its bits and stays queued, with those   │
+//!          │ that have left: after the others, a few a turn                         │
 //!  accept  │ a bounded batch, after the old work; rests when there is no room       │
 //!  timers  │ a bounded number                                                       │
 //!  free    │ closed slots last, so that nothing stale meets a reused slot           │
