@@ -118,6 +118,11 @@ class Server:
             fields = file.read().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def waited_seconds(self):
+        """How long it was ready to run and had to wait for its core, which somebody else had."""
+        with open(f"/proc/{self.pid}/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1]) / 1e9
+
     def resident_kib(self):
         """Its resident memory, counted page by page: what the kernel has at hand lags behind."""
         with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii", errors="replace") as file:

@@ -457,10 +457,11 @@ pub const PROTOCOL_TICK_MS: u64 = 1000;
 pub const ACCEPT_REST_MS: u64 = 100;
 /// How many peers are accepted at each listener in that time where there is next to no room: whatever
 /// storms at a full server then costs it some hundredths of a CPU, and waits.
-pub const CROWDED_ACCEPTS_PER_REST: u32 = 16;
+pub const CROWDED_ACCEPTS_PER_REST: u32 = 10;
 /// For how long descriptors or memory are taken to be scarce after there were none, and connections
-/// after somebody had to make way for another, in milliseconds.
-pub const ACCEPT_SCARCE_MS: u64 = 300;
+/// after the last one was taken or somebody had to make way, in milliseconds. Whoever storms has then
+/// left room for less than a second when others get in again.
+pub const ACCEPT_SCARCE_MS: u64 = 400;
 /// How many connections the kernel keeps for a listener until they are accepted; it takes less if
 /// `net.core.somaxconn` is less.
 pub const LISTEN_BACKLOG: i32 = 4096;
@@ -521,7 +522,7 @@ pub const TLS_HELD_BYTES: usize = 8 * KIB;
 pub const TLS_OUTGOING_BYTES: usize = OUTPUT_BYTES + TLS_HELD_BYTES + KIB;
 /// How many connections get on with their handshake in one turn: each step takes up to half a
 /// millisecond.
-pub const TLS_HANDSHAKES_PER_TURN: usize = 16;
+pub const TLS_HANDSHAKES_PER_TURN: usize = 4;
 /// How long a handshake may take, in milliseconds, however many bytes come.
 pub const TLS_HANDSHAKE_MS: u64 = 10 * 1000;
 

@@ -70,8 +70,7 @@ class Run(unittest.TestCase):
         with open(os.path.join(self.output, "results.md"), encoding="utf-8") as file:
             self.assertEqual(file.read(), done.stdout.removesuffix("\n"))
 
-    def test_a_limit_that_is_missed_is_in_the_exit_code(self):
-        # With a limit on descriptors that the server was started under, it cannot serve at all.
+    def test_too_few_descriptors_are_said(self):
         done = subprocess.run(["prlimit", "--nofile=100", os.path.join(TOP, "scripts", "hostile"), *self.flags],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
         self.assertEqual(done.returncode, 1)

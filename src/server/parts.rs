@@ -67,7 +67,7 @@ impl<'s> Service<'s> {
             http_turns_left_out: 0,
             mail_visits: 0,
             pressure: Pressure::Calm,
-            made_way_until_ms: 0,
+            crowded_until_ms: 0,
             deadlines_came_nearer: false,
             draining: false,
         })

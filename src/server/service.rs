@@ -58,8 +58,8 @@ pub struct Service<'s> {
     /// How often clients who bring mail were heard in this turn.
     pub(super) mail_visits: u32,
     pub(super) pressure: Pressure,
-    /// Until when it counts that somebody had to make way.
-    pub(super) made_way_until_ms: u64,
+    /// Until when it counts that the last place was taken, or that somebody had to make way.
+    pub(super) crowded_until_ms: u64,
     /// Pressure has risen since the reactor last asked.
     pub(super) deadlines_came_nearer: bool,
     pub(super) draining: bool,
@@ -144,8 +144,9 @@ impl Protocol for Service<'_> {
     }
 
     fn is_crowded(&self, listener: ListenerId, now: Now) -> bool {
+        // A place that is free for a moment is no room.
         let mail_is = self.metrics.smtp_connections_open >= self.smtp_connections_max
-            || now.monotonic_ms < self.made_way_until_ms;
+            || now.monotonic_ms < self.crowded_until_ms;
         let readers_are = self.metrics.http_connections_open >= HTTP_CONNECTIONS_MAX;
         let tls_is = self.metrics.tls_connections_open >= self.tls_connections_max;
         match self.doors.get(listener.0) {
@@ -331,7 +332,7 @@ impl Protocol for Service<'_> {
     fn makes_way(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) {
         let Conversation::Smtp { session, guest } = connection else { return };
         self.metrics.smtp_made_way += 1;
-        self.made_way_until_ms = now.monotonic_ms + ACCEPT_SCARCE_MS;
+        self.crowded_until_ms = now.monotonic_ms + ACCEPT_SCARCE_MS;
         let (goodbye, settings) = (Goodbye::TooManyConnections, self.session);
         session.dismiss(goodbye, &settings, &mut self.mail_room(guest, now), output);
     }
@@ -489,6 +490,9 @@ impl Service<'_> {
         }
         self.metrics.smtp_connections += 1;
         self.metrics.smtp_connections_open += 1;
+        if self.metrics.smtp_connections_open >= self.smtp_connections_max {
+            self.crowded_until_ms = now.monotonic_ms + ACCEPT_SCARCE_MS;
+        }
         self.feel_pressure();
         Some(Guest::new(source, peer, verdict, now.monotonic_ms))
     }

@@ -284,6 +284,10 @@ fn it_is_crowded_at_the_cap_and_while_others_make_way() {
     }
     assert!(crowded(&talk, SMTP));
     assert!(!crowded(&talk, HTTP), "there is room for readers");
+    talk.server.service.disconnected(clients.pop().unwrap(), talk.now);
+    assert!(crowded(&talk, SMTP), "one place is soon taken");
+    talk.pass(ACCEPT_SCARCE_MS);
+    assert!(!crowded(&talk, SMTP));
     let mut silent = clients.pop().unwrap();
     talk.server.service.makes_way(&mut silent, talk.now, &mut talk.output);
     talk.server.service.disconnected(silent, talk.now);

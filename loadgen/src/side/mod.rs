@@ -48,6 +48,8 @@ pub(crate) struct SideLoad {
     /// Those that were sent away, and when they come again.
     resting: VecDeque<(Nanoseconds, Kind)>,
     settling: usize,
+    /// Whether those who come and go may come.
+    has_begun: bool,
     next_byte: Option<Nanoseconds>,
     /// Which of the slow ones have it then.
     slow_group: usize,
@@ -161,6 +163,7 @@ impl SideLoad {
             opened: [0; Kind::ALL.len()],
             resting: VecDeque::new(),
             settling: 0,
+            has_begun: false,
             next_byte: None,
             slow_group: 0,
             next_look: (side.resetting + side.storm > 0).then_some(TICK_NS),
@@ -199,7 +202,7 @@ impl SideLoad {
     /// When it wants its turn.
     pub(crate) fn next_wake(&self) -> Option<Nanoseconds> {
         let comes = |kind: &Kind| kind.comes_again() && self.to_open[*kind as usize] > 0;
-        if Kind::ALL.iter().any(comes) {
+        if self.has_begun && Kind::ALL.iter().any(comes) {
             return Some(0);
         }
         let rested = self.resting.front().map(|(until, _)| *until);
@@ -215,8 +218,13 @@ impl SideLoad {
             let Some((_, kind)) = self.resting.pop_front() else { break };
             self.to_open[kind as usize] += 1;
         }
+        // Those who come and go find those who stay in their place.
+        self.has_begun |= self.is_settled(now);
         let mut opens = SIDE_OPENS_PER_TURN;
         for kind in Kind::ALL {
+            if kind.comes_again() && !self.has_begun {
+                continue;
+            }
             let most = if kind.comes_again() { usize::MAX } else { CONNECTING_MAX };
             while self.to_open[kind as usize] > 0 && self.settling < most && opens > 0 {
                 self.to_open[kind as usize] -= 1;
