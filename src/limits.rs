@@ -450,10 +450,14 @@ pub const READ_BUFFER_BYTES: usize = 64 * KIB;
 pub const OUTPUT_BYTES: usize = 32 * KIB;
 /// How many bytes one visit may move for a connection before others have their turn.
 pub const BYTES_PER_VISIT: usize = 256 * KIB;
+/// How many of those that had their share and have more, or that have left, are visited in one turn,
+/// after all others: thousands may leave at once.
+pub const REVISITS_PER_TURN: usize = 16;
 /// How many readiness events one turn takes from the kernel.
 pub const EVENTS_PER_TURN: usize = 256;
-/// How many connections one turn accepts at each listener, after the work of those that it has.
-pub const ACCEPTS_PER_TURN: usize = 64;
+/// How many connections one turn accepts at each listener, after the work of those that it has: in a
+/// storm of them half a millisecond's.
+pub const ACCEPTS_PER_TURN: usize = 16;
 /// How many entries of the timer wheel one turn looks at.
 pub const TIMERS_PER_TURN: usize = 256;
 /// The timer wheel's grain, in milliseconds: deadlines are seen to pass less than this late, by a
@@ -464,6 +468,13 @@ pub const PROTOCOL_TICK_MS: u64 = 1000;
 /// How long accepting rests when the system is out of descriptors or memory, in milliseconds. A
 /// timer has to bring it back, since the listener's edge is gone.
 pub const ACCEPT_REST_MS: u64 = 100;
+/// How many peers are accepted at each listener in that time where there is next to no room: whatever
+/// storms at a full server then costs it some hundredths of a CPU, and waits.
+pub const CROWDED_ACCEPTS_PER_REST: u32 = 10;
+/// For how long descriptors or memory are taken to be scarce after there were none, and connections
+/// after the last one was taken or somebody had to make way, in milliseconds. Whoever storms has then
+/// left room for less than a second when others get in again.
+pub const ACCEPT_SCARCE_MS: u64 = 400;
 /// How many connections the kernel keeps for a listener until they are accepted; it takes less if
 /// `net.core.somaxconn` is less.
 pub const LISTEN_BACKLOG: i32 = 4096;
@@ -524,7 +535,7 @@ pub const TLS_HELD_BYTES: usize = 8 * KIB;
 pub const TLS_OUTGOING_BYTES: usize = OUTPUT_BYTES + TLS_HELD_BYTES + KIB;
 /// How many connections get on with their handshake in one turn: each step takes up to half a
 /// millisecond.
-pub const TLS_HANDSHAKES_PER_TURN: usize = 16;
+pub const TLS_HANDSHAKES_PER_TURN: usize = 4;
 /// How long a handshake may take, in milliseconds, however many bytes come.
 pub const TLS_HANDSHAKE_MS: u64 = 10 * 1000;
 

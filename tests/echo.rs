@@ -10,7 +10,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mailfly::clock::{Clock, Now};
-use mailfly::limits::{BYTES_PER_VISIT, LINGER_BYTES_MAX, READ_BUFFER_BYTES};
+use mailfly::limits::{
+    BYTES_PER_VISIT, LINGER_BYTES_MAX, OUTPUT_BYTES, READ_BUFFER_BYTES, REVISITS_PER_TURN,
+};
 use mailfly::net::{Admission, Bound, ListenerId, Protocol, Reactor, Sizes, timers};
 use mailfly::output::Output;
 use mailfly::progress::{Progress, Then};
@@ -621,6 +623,51 @@ fn what_a_protocol_holds_leaves_in_order_between_its_output() {
     }
     expect_end(&mut client);
     server.stop();
+}
+
+#[test]
+fn who_had_a_share_or_has_left_comes_after_the_others_a_few_a_turn() {
+    const MANY: usize = 100;
+    let sizes = Sizes::for_connections(2 * MANY as u32);
+    let mut reactor = Reactor::<Echo>::new(Clock::start(), sizes).unwrap();
+    let bound = Bound::new((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = bound.address();
+    reactor.listen(bound).unwrap();
+    let mut echo = Echo::new();
+    let mut clients: Vec<TcpStream> =
+        (0..=MANY).map(|_| TcpStream::connect(address).unwrap()).collect();
+    while echo.connected <= MANY {
+        reactor.turn(&mut echo).unwrap();
+    }
+    // More than one output, so that each has something left.
+    let much = vec![b'x'; OUTPUT_BYTES + OUTPUT_BYTES / 2];
+    for client in &mut clients[1..] {
+        expect(client, BANNER);
+        client.write_all(&much).unwrap();
+    }
+    let visited = |echo: &Echo| echo.turns.last().map_or(0, |(connections, _)| *connections);
+    while visited(&echo) < MANY {
+        reactor.turn(&mut echo).unwrap();
+    }
+    let little = &mut clients[0];
+    little.write_all(b"little").unwrap();
+    reactor.turn(&mut echo).unwrap();
+    assert_eq!(visited(&echo), 1 + REVISITS_PER_TURN);
+    little.set_read_timeout(Some(PATIENCE)).unwrap();
+    expect(little, &[BANNER, b"little"].concat());
+    for _ in 0..MANY.div_ceil(REVISITS_PER_TURN) {
+        reactor.turn(&mut echo).unwrap();
+        assert!(visited(&echo) <= REVISITS_PER_TURN);
+    }
+    for client in &mut clients[1..] {
+        expect(client, &much);
+    }
+    // All of them at once.
+    drop(clients);
+    while reactor.connections() > 0 {
+        reactor.turn(&mut echo).unwrap();
+        assert!(visited(&echo) <= REVISITS_PER_TURN);
+    }
 }
 
 #[test]

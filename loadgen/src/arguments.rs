@@ -1,5 +1,6 @@
 //! The flags, as they are typed. What they come to, and whether they go together, is `plan`.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ pub(crate) struct Arguments {
     /// Read it back, and let readers read, at this address.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8025", help_heading = TARGET)]
     pub(crate) http: String,
+    /// Where connections are encrypted from their first byte; some of --stalled-handshakes go there.
+    #[arg(long, value_name = "ADDRESS", help_heading = TARGET)]
+    pub(crate) smtps: Option<String>,
     /// Flood an address that is not loopback: the server there is yours.
     #[arg(long, help_heading = TARGET)]
     pub(crate) i_own_the_target: bool,
@@ -34,7 +38,7 @@ pub(crate) struct Arguments {
     /// in the clear.
     #[arg(long, help_heading = TRAFFIC)]
     pub(crate) starttls: bool,
-    /// Connections at once.
+    /// Connections at once; 0: none, and only what goes on beside the flood.
     #[arg(long, value_name = "COUNT", default_value_t = 64, help_heading = TRAFFIC)]
     pub(crate) connections: u32,
     /// Messages on one connection, which is closed after them. [default: without end]
@@ -62,10 +66,13 @@ pub(crate) struct Arguments {
     /// Domain of the recipients.
     #[arg(long, value_name = "NAME", default_value = "example.com", help_heading = TRAFFIC)]
     pub(crate) domain: String,
-    /// Connect from so many addresses in turn: 127.0.0.2 and on. 0: the system's choice.
-    /// [default: 64 when connections are not kept, else 0]
+    /// Connect from so many addresses in turn. 0: the system's choice. [default: 64 when there are
+    /// many connections or they are not kept, else 0]
     #[arg(long, value_name = "COUNT", help_heading = TRAFFIC)]
     pub(crate) sources: Option<u32>,
+    /// The first of those addresses.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.2", help_heading = TRAFFIC)]
+    pub(crate) sources_from: Ipv4Addr,
     /// Put lines that begin with a dot into the messages.
     #[arg(long, help_heading = TRAFFIC)]
     pub(crate) dots: bool,
@@ -119,6 +126,9 @@ pub(crate) struct Arguments {
     /// So many connections that ask for much and read one byte at a time.
     #[arg(long, value_name = "COUNT", default_value_t = 0, help_heading = SIDE)]
     pub(crate) slow_readers: u32,
+    /// So many connections that ask for much and read nothing.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, help_heading = SIDE)]
+    pub(crate) never_readers: u32,
     /// The time between two bytes of the slow ones.
     #[arg(long, value_name = "DURATION", default_value = "100ms", value_parser = humantime::parse_duration, help_heading = SIDE)]
     pub(crate) slow_interval: Duration,
@@ -128,6 +138,24 @@ pub(crate) struct Arguments {
     /// What the HTTP connections ask for.
     #[arg(long, value_enum, default_value = "both", help_heading = SIDE)]
     pub(crate) http_read: HttpRead,
+    /// So many HTTP connections that ask for long lists and read nothing.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, help_heading = SIDE)]
+    pub(crate) http_never_readers: u32,
+    /// So many connections that begin to encrypt and go no further; those that are closed come
+    /// again.
+    ///
+    /// With STARTTLS, and at --smtps from the first byte; with half of a ClientHello, or nothing.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, help_heading = SIDE)]
+    pub(crate) stalled_handshakes: u32,
+    /// So many connections at a time that are reset, each at the next stage, as fast as they go.
+    ///
+    /// From the first packet to the end of a message; within DATA, BDAT and a TLS handshake, too.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, help_heading = SIDE)]
+    pub(crate) resetting: u32,
+    /// So many connections at a time that are reset as soon as they are greeted, or after a second
+    /// without that, as fast as they go.
+    #[arg(long, value_name = "COUNT", default_value_t = 0, help_heading = SIDE)]
+    pub(crate) storm: u32,
 
     /// Print the report as JSON instead of the table.
     #[arg(long, help_heading = OUTPUT)]
@@ -208,6 +236,8 @@ the schedule (corrected), and the time from when it really started stands beside
 
 Without --starttls everything is sent in the clear, whatever the server offers; so is what goes on
 beside the flood.
+
+Told to end (SIGINT, SIGTERM), it ends as if its time were over, and reports; told twice, at once.
 
 Exit codes: 0 all is well; 1 something cannot be had, or nothing was acknowledged; 2 something is
 not understood; 3 a threshold was missed; 4 a message was lost, doubled or corrupted, or not all

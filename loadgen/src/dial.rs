@@ -14,12 +14,14 @@ pub(crate) struct Dial {
     target: SocketAddr,
     /// How many addresses to come from in turn; 0: the system's choice.
     sources: u32,
+    /// The first of them.
+    sources_from: Ipv4Addr,
     next: u32,
 }
 
 impl Dial {
-    pub(crate) fn new(target: SocketAddr, sources: u32) -> Self {
-        Self { target, sources, next: 0 }
+    pub(crate) fn new(target: SocketAddr, sources: u32, sources_from: Ipv4Addr) -> Self {
+        Self { target, sources, sources_from, next: 0 }
     }
 
     /// Begins to connect. That it failed may show only later, when the stream is used.
@@ -58,7 +60,6 @@ impl Dial {
     fn source(&mut self) -> Option<SocketAddr> {
         let number = self.next.checked_rem(self.sources)?;
         self.next = self.next.wrapping_add(1);
-        let first = u32::from(Ipv4Addr::new(127, 0, 0, 2));
-        Some((Ipv4Addr::from(first + number), 0).into())
+        Some((Ipv4Addr::from(u32::from(self.sources_from) + number), 0).into())
     }
 }

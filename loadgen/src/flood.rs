@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::event::Event;
@@ -54,6 +56,8 @@ pub(crate) struct Flood<'a> {
     timeline: Timeline,
     buffer: Vec<u8>,
     drain_until: Option<Nanoseconds>,
+    /// Somebody wants it to be over.
+    told_to_end: Arc<AtomicBool>,
     aborted: bool,
 }
 
@@ -85,11 +89,15 @@ pub(crate) struct Outcome {
 }
 
 impl<'a> Flood<'a> {
-    /// Prepares a run.
+    /// Prepares a run, which also ends when `told_to_end` is set.
     ///
     /// # Errors
     /// The system has no epoll, timer or memory for it.
-    pub(crate) fn new(plan: &'a Plan, traffic: Traffic) -> io::Result<Self> {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        traffic: Traffic,
+        told_to_end: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let timer = Timer::new()?;
         poll.registry().register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)?;
@@ -107,25 +115,27 @@ impl<'a> Flood<'a> {
         let pacing = Pacing::new(plan.rate, 0, 0, 0);
         let measure = Measure::new((0, 0), plan.rate.is_some()).map_err(no_memory)?;
         let ledger = plan.verify.then(Ledger::default);
+        let encryption = Encryption::new(plan.smtp.ip()).map_err(io::Error::other)?;
         Ok(Self {
             plan,
             clock: Clock::start(),
             poll,
             timer,
             timer_at: None,
-            dial: Dial::new(plan.smtp, plan.sources),
-            encryption: Encryption::new(plan.smtp.ip()).map_err(io::Error::other)?,
+            dial: Dial::new(plan.smtp, plan.sources, plan.sources_from),
             slots: (0..plan.connections).map(slot).collect(),
             free: VecDeque::new(),
             resting: VecDeque::new(),
             introduced: 0,
             connecting: 0,
             open: 0,
-            side: SideLoad::new(plan).map_err(no_memory)?,
+            side: SideLoad::new(plan, &encryption)?,
+            encryption,
             desk: Desk { traffic, pacing, measure, ledger, in_flight: 0, now: 0 },
             timeline: Timeline::new(plan),
             buffer: vec![0; READ_BUFFER_BYTES],
             drain_until: None,
+            told_to_end,
             aborted: false,
         })
     }
@@ -159,16 +169,20 @@ impl<'a> Flood<'a> {
 
     /// Brings up what goes on beside the flood, before it begins.
     fn settle_side(&mut self, events: &mut Events) -> io::Result<()> {
-        while !self.side.is_settled(self.clock.now()) {
+        while !self.side.is_settled(self.clock.now()) && !self.is_told_to_end() {
             self.desk.now = self.clock.now();
             self.side.turn(self.poll.registry(), self.desk.now)?;
             poll(&mut self.poll, events, Some(Duration::from_millis(10)))?;
             for event in &*events {
                 self.desk.now = self.clock.now();
-                self.side.ready(self.poll.registry(), event, self.desk.now, &mut self.buffer);
+                self.side.ready(event, self.desk.now, &mut self.buffer);
             }
         }
         Ok(())
+    }
+
+    fn is_told_to_end(&self) -> bool {
+        self.told_to_end.load(Ordering::Relaxed)
     }
 
     fn begin(&mut self) {
@@ -204,7 +218,7 @@ impl<'a> Flood<'a> {
             match event.token() {
                 TIMER => self.timer_at = None,
                 Token(token) if token >= SIDE_TOKENS => {
-                    self.side.ready(self.poll.registry(), event, self.desk.now, &mut self.buffer);
+                    self.side.ready(event, self.desk.now, &mut self.buffer);
                 }
                 Token(index) => self.ready(index, event),
             }
@@ -533,13 +547,17 @@ impl<'a> Flood<'a> {
     /// Once no more messages start, those under way may finish, for a while.
     fn end_if_due(&mut self) {
         let now = self.desk.now;
-        let out_of_time = now >= self.desk.pacing.end();
+        let told = self.is_told_to_end();
+        let out_of_time = told || now >= self.desk.pacing.end();
         if self.drain_until.is_some() || !out_of_time && !self.desk.pacing.is_over() {
             return;
         }
         if out_of_time {
             // Only what found no connection was not begun.
             self.start_due();
+            if told {
+                self.desk.measure.end(now);
+            }
             for due in self.desk.pacing.overdue(now) {
                 self.desk.measure.unstarted(due, now);
             }

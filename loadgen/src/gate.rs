@@ -60,7 +60,9 @@ pub(crate) fn ending(summary: &Summary) -> Ending {
         Ending::Unfaithful
     } else if summary.checks.iter().any(|check| !check.passed) {
         Ending::Missed
-    } else if summary.messages.acknowledged_in_all == 0 || summary.aborted {
+    } else if summary.aborted
+        || summary.messages.acknowledged_in_all == 0 && summary.traffic.connections > 0
+    {
         Ending::Nothing
     } else {
         Ending::Good

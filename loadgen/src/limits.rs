@@ -16,8 +16,10 @@ pub(crate) const MESSAGE_BYTES_MIN: usize = 256;
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The most sizes in a mix.
 pub(crate) const SIZES_MAX: usize = 16;
-/// Source addresses: 127.0.0.2 and on, within 127.0.0.0/16 and then some.
+/// Source addresses: 127.0.0.2 and on unless told otherwise, within 127.0.0.0/8.
 pub(crate) const SOURCES_MAX: u32 = 1 << 20;
+/// How many there are by default where one has too few ports.
+pub(crate) const SOURCES_DEFAULT: u32 = 64;
 /// The longest run, warm-up included: a day.
 pub(crate) const SECONDS_MAX: u64 = 24 * 60 * 60;
 /// The most messages of one run: a verified one remembers some 25 bytes of each.
@@ -76,6 +78,21 @@ pub(crate) const HTTP_FIELDS_MAX: usize = 64;
 pub(crate) const HTTP_TRIES_MAX: u32 = 10;
 /// How long reading back may take unless told otherwise, in seconds.
 pub(crate) const VERIFY_SECONDS_DEFAULT: u64 = 300;
+/// The slow ones have their bytes in so many groups, one after the other: they do not know each
+/// other.
+pub(crate) const SLOW_GROUPS: usize = 100;
+/// Connections that are opened beside the flood in one turn: the flood has its turns, too.
+pub(crate) const SIDE_OPENS_PER_TURN: usize = 256;
+/// How long one that comes to be reset waits for what it came for, in nanoseconds.
+pub(crate) const VISIT_NS_MAX: u64 = 1_000_000_000;
+/// How long a stalled handshake that the server ended rests before it comes again, in nanoseconds.
+pub(crate) const COME_AGAIN_NS: u64 = 100_000_000;
+/// A BDAT that is cut off is of so many bytes, most of which never come.
+pub(crate) const RESET_CHUNK_BYTES: usize = 100_000;
+/// All that one who never reads asks for, in bytes: more than there is room for its answers.
+pub(crate) const NEVER_READER_REQUEST_BYTES: usize = 64 * 1024;
+/// How many messages it asks a mailbox for over HTTP: a long answer to a short question.
+pub(crate) const NEVER_READER_LIST_MESSAGES: usize = 1000;
 /// The most that one slow reader asks for at once, in bytes.
 pub(crate) const SLOW_READER_REQUEST_BYTES: usize = 16 * 1024;
 /// How many messages a reader beside the flood asks a mailbox for.

@@ -44,10 +44,14 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::arguments::Arguments;
 use crate::choice::scramble;
@@ -86,7 +90,8 @@ fn run(plan: &mut Plan) -> Result<Ending, Box<dyn Error>> {
     let removed_before = if plan.verify { verify::removed(plan) } else { None };
     let traffic = Traffic::new(plan, run_number());
     let progress = progress(plan);
-    let mut outcome = Flood::new(plan, traffic)?.run(|timeline| show(&progress, timeline))?;
+    let flood = Flood::new(plan, traffic, told_to_end()?)?;
+    let mut outcome = flood.run(|timeline| show(&progress, timeline))?;
     let mut summary = Summary::of(plan, &outcome);
     if let Some(ledger) = outcome.ledger.take() {
         progress.set_message("reading back");
@@ -100,6 +105,16 @@ fn run(plan: &mut Plan) -> Result<Ending, Box<dyn Error>> {
     let report = if plan.json { json::render(&summary) } else { table::render(&summary) };
     writeln!(io::stdout(), "{}", report.trim_end())?;
     Ok(gate::ending(&summary))
+}
+
+/// Set when a signal comes that asks for the end; the second ends it there.
+fn told_to_end() -> io::Result<Arc<AtomicBool>> {
+    let told = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&told))?;
+        flag::register(signal, Arc::clone(&told))?;
+    }
+    Ok(told)
 }
 
 fn raise_descriptors(plan: &Plan) -> Result<(), Box<dyn Error>> {

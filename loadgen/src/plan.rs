@@ -2,7 +2,7 @@
 //! is `arguments`.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::arguments::{Arguments, HttpRead, IdleStage, Shape};
 use crate::clock::Nanoseconds;
 use crate::limits::{
     CONNECTIONS_MAX, MAILBOXES_MAX, MAILBOXES_ZIPF_MAX, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MIN,
-    MESSAGES_DEFAULT, MESSAGES_MAX, RATE_MAX, RECIPIENTS_MAX, SECONDS_MAX, SIZES_MAX, SOURCES_MAX,
-    WARMUP_DEFAULT,
+    MESSAGES_DEFAULT, MESSAGES_MAX, RATE_MAX, RECIPIENTS_MAX, SECONDS_MAX, SIZES_MAX,
+    SOURCES_DEFAULT, SOURCES_MAX, WARMUP_DEFAULT,
 };
 
 /// A whole run.
@@ -19,6 +19,7 @@ use crate::limits::{
 pub(crate) struct Plan {
     pub(crate) smtp: SocketAddr,
     pub(crate) http: SocketAddr,
+    pub(crate) smtps: Option<SocketAddr>,
     pub(crate) pid: Option<u32>,
     pub(crate) shape: Shape,
     pub(crate) starttls: Starttls,
@@ -34,6 +35,7 @@ pub(crate) struct Plan {
     pub(crate) domain: String,
     /// 0: the system's choice.
     pub(crate) sources: u32,
+    pub(crate) sources_from: Ipv4Addr,
     pub(crate) dots: bool,
     /// Messages a second; none: closed loop.
     pub(crate) rate: Option<f64>,
@@ -70,14 +72,23 @@ pub(crate) struct Side {
     pub(crate) idle_stage: IdleStage,
     pub(crate) slow_writers: u32,
     pub(crate) slow_readers: u32,
+    pub(crate) never_readers: u32,
     pub(crate) slow_interval_ns: Nanoseconds,
     pub(crate) http_readers: u32,
     pub(crate) http_read: HttpRead,
+    pub(crate) http_never_readers: u32,
+    pub(crate) stalled_handshakes: u32,
+    pub(crate) resetting: u32,
+    pub(crate) storm: u32,
 }
 
 impl Side {
+    /// How many connections there are beside the flood at a time.
     pub(crate) fn connections(&self) -> u32 {
-        self.idle + self.slow_writers + self.slow_readers + self.http_readers
+        let readers = self.slow_readers + self.never_readers;
+        let http = self.http_readers + self.http_never_readers;
+        let come_again = self.stalled_handshakes + self.resetting + self.storm;
+        self.idle + self.slow_writers + readers + http + come_again
     }
 }
 
@@ -91,6 +102,7 @@ pub(crate) enum PlanError {
     Word(&'static str),
     MoreRecipientsThanMailboxes,
     Sources,
+    SourcesFrom,
 }
 
 impl fmt::Display for PlanError {
@@ -117,6 +129,9 @@ impl fmt::Display for PlanError {
                 write!(f, "each recipient of a message has a mailbox: --mailboxes is too few")
             }
             Self::Sources => write!(f, "--sources needs an IPv4 loopback target"),
+            Self::SourcesFrom => {
+                write!(f, "--sources are addresses of 127.0.0.0/8, from --sources-from on")
+            }
         }
     }
 }
@@ -133,18 +148,25 @@ impl Plan {
         let smtp = target(&typed.smtp, typed.i_own_the_target)?;
         let http = target(&typed.http, typed.i_own_the_target)?;
         check(&typed)?;
+        let smtps = match &typed.smtps {
+            Some(text) => Some(target(text, typed.i_own_the_target)?),
+            None => None,
+        };
         let sizes = mix(&typed.size)?;
         let per_connection = typed.messages_per_connection.unwrap_or(0);
         let can_choose_source = smtp.is_ipv4() && smtp.ip().is_loopback();
         if typed.sources.unwrap_or(0) > 0 && !can_choose_source {
             return Err(PlanError::Sources);
         }
-        let many = per_connection != 0 || typed.idle + typed.connections > 1000;
+        let side = side(&typed);
+        let many = per_connection != 0 || side.connections() + typed.connections > 1000;
         let warmup = warmup(&typed);
-        let sources = typed.sources.unwrap_or(if many && can_choose_source { 64 } else { 0 });
+        let sources =
+            typed.sources.unwrap_or(if many && can_choose_source { SOURCES_DEFAULT } else { 0 });
         Ok(Self {
             smtp,
             http,
+            smtps,
             pid: typed.pid,
             shape: typed.shape,
             starttls: if typed.starttls { Starttls::Spoken } else { Starttls::NotAskedFor },
@@ -157,6 +179,7 @@ impl Plan {
             mailbox_prefix: typed.mailbox_prefix,
             domain: typed.domain,
             sources,
+            sources_from: typed.sources_from,
             dots: typed.dots,
             rate: typed.rate,
             spin: typed.spin,
@@ -169,15 +192,7 @@ impl Plan {
             p99_ns_max: typed.max_p99.map(|latency| latency.as_nanos() as u64),
             rate_min: typed.min_rate,
             errors_max: typed.max_errors,
-            side: Side {
-                idle: typed.idle,
-                idle_stage: typed.idle_stage,
-                slow_writers: typed.slow_writers,
-                slow_readers: typed.slow_readers,
-                slow_interval_ns: typed.slow_interval.as_nanos() as u64,
-                http_readers: typed.http_readers,
-                http_read: typed.http_read,
-            },
+            side,
             json: typed.json,
             hgrm: typed.hgrm,
             report: typed.report,
@@ -188,6 +203,23 @@ impl Plan {
     /// Whether each message has a connection to itself, so that connecting is part of it.
     pub(crate) fn connection_per_message(&self) -> bool {
         self.messages_per_connection == 1
+    }
+}
+
+fn side(typed: &Arguments) -> Side {
+    Side {
+        idle: typed.idle,
+        idle_stage: typed.idle_stage,
+        slow_writers: typed.slow_writers,
+        slow_readers: typed.slow_readers,
+        never_readers: typed.never_readers,
+        slow_interval_ns: typed.slow_interval.as_nanos() as u64,
+        http_readers: typed.http_readers,
+        http_read: typed.http_read,
+        http_never_readers: typed.http_never_readers,
+        stalled_handshakes: typed.stalled_handshakes,
+        resetting: typed.resetting,
+        storm: typed.storm,
     }
 }
 
@@ -213,12 +245,29 @@ fn is_loopback(address: &SocketAddr) -> bool {
 }
 
 fn check(typed: &Arguments) -> Result<(), PlanError> {
-    let side = [typed.idle, typed.slow_writers, typed.slow_readers, typed.http_readers];
+    let side = [
+        typed.idle,
+        typed.slow_writers,
+        typed.slow_readers,
+        typed.never_readers,
+        typed.http_readers,
+        typed.http_never_readers,
+        typed.stalled_handshakes,
+        typed.resetting,
+        typed.storm,
+    ];
+    // Who floods with nothing has to do something else.
+    let connections_min = u64::from(side.iter().all(|count| *count == 0));
     let mailboxes_max = if typed.zipf.is_some() { MAILBOXES_ZIPF_MAX } else { MAILBOXES_MAX };
     let millis = |duration: Duration| duration.as_millis() as u64;
     let milli = SECONDS_MAX * 1000;
     let ranges = [
-        ("--connections", u64::from(typed.connections), 1, u64::from(CONNECTIONS_MAX)),
+        (
+            "--connections",
+            u64::from(typed.connections),
+            connections_min,
+            u64::from(CONNECTIONS_MAX),
+        ),
         (
             "--idle and others beside",
             u64::from(side.into_iter().max().unwrap_or(0)),
@@ -257,6 +306,12 @@ fn check(typed: &Arguments) -> Result<(), PlanError> {
         if word.is_empty() || word.len() > 40 || !word.bytes().all(fits) {
             return Err(PlanError::Word(flag));
         }
+    }
+    let sources = typed.sources.unwrap_or(SOURCES_DEFAULT);
+    let last = u32::from(typed.sources_from).checked_add(sources);
+    let is_loopback = |address: Ipv4Addr| address.is_loopback();
+    if !is_loopback(typed.sources_from) || !last.is_some_and(|last| is_loopback(last.into())) {
+        return Err(PlanError::SourcesFrom);
     }
     if u32::from(typed.recipients) > typed.mailboxes {
         return Err(PlanError::MoreRecipientsThanMailboxes);
@@ -340,6 +395,9 @@ mod tests {
             ["--mailboxes", "0"],
             ["--mailbox-prefix", "a b"],
             ["--domain", "x>\r\nRSET"],
+            ["--sources-from", "10.0.0.1"],
+            ["--sources-from", "127.255.255.250"],
+            ["--storm", "1000001"],
         ] {
             let flag = format!("{}={}", wrong[0], wrong[1]);
             assert!(plan(&[&flag]).is_err(), "{wrong:?}");

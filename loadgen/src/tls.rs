@@ -48,6 +48,17 @@ impl Encryption {
         let client = ClientConnection::new(Arc::clone(&self.config), self.server.clone())?;
         Ok(Tls { client: Box::new(client) })
     }
+
+    /// What a client says first.
+    ///
+    /// # Errors
+    /// There are no random bytes.
+    pub(crate) fn hello(&self) -> io::Result<Vec<u8>> {
+        let mut tls = self.begin().map_err(io::Error::other)?;
+        let mut hello = Vec::new();
+        tls.client.write_tls(&mut hello)?;
+        Ok(hello)
+    }
 }
 
 impl Tls {

@@ -203,6 +203,62 @@ fn reports_are_written() {
 }
 
 #[test]
+fn connections_are_reset_at_every_stage_and_none_of_the_mail_beside_them_is_lost() {
+    let sink = Sink::start(Wrong::Nothing);
+    let flags = [
+        &["--resetting", "22", "--storm", "3", "--stalled-handshakes", "4", "--rate", "300"][..],
+        &["--never-readers", "2", "--http-never-readers", "2", "--verify"],
+    ]
+    .concat();
+    let (status, report) = flood(&sink, &flags);
+    assert_eq!((status, verdict(&report)), (0, [300, 0, 0, 0, 0]), "{report:#}");
+    assert!(report["side"]["resets"].as_u64().unwrap() >= 22, "{report:#}");
+    let cut_off_at = sink.cut_off_at();
+    for stage in ["", "EHLO", "MAIL", "RCPT", "DATA", "BDAT", "STARTTLS"] {
+        assert!(cut_off_at.contains(stage), "{stage}: {cut_off_at:?}");
+    }
+}
+
+#[test]
+fn they_come_from_the_addresses_that_they_are_told_to_come_from() {
+    let sink = Sink::start(Wrong::Nothing);
+    let flags = ["--sources", "2", "--sources-from", "127.3.0.9", "--idle", "4"];
+    assert_eq!(flood(&sink, &flags).0, 0);
+    let probe = "127.0.0.1";
+    let expected = [probe, "127.3.0.9", "127.3.0.10"].map(|address| address.parse().unwrap());
+    assert_eq!(sink.sources(), expected.into());
+}
+
+#[test]
+fn without_connections_there_is_what_goes_on_beside_and_no_flood() {
+    let sink = Sink::start(Wrong::Nothing);
+    let flags = ["--connections", "0", "--idle", "5", "--time", "100ms", "--warmup", "0s"];
+    let (status, report, _) = sink.flood(&flags);
+    assert_eq!((status, sink.taken()), (0, 0), "{report:#}");
+    assert_eq!(report["side"]["held_at_end"], 5, "{report:#}");
+    let (status, _, errors) = sink.flood(&["--connections", "0"]);
+    assert_eq!(status, 2, "{errors}");
+}
+
+#[test]
+fn told_to_end_it_ends_and_reports() {
+    let sink = Sink::start(Wrong::Nothing);
+    let child = sink.spawn(&["--rate", "200", "--time", "10m", "--connections", "8"]);
+    while sink.taken() < 150 {
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    assert!(
+        std::process::Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success()
+    );
+    let output = child.wait_with_output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    assert_eq!(report["messages"]["unfinished"], 0, "{report:#}");
+    assert!(report["seconds"].as_f64().unwrap() < 600.0, "{report:#}");
+}
+
+#[test]
 fn side_loads_come_up_stay_and_are_reported() {
     for stage in ["banner", "ehlo", "mail", "rcpt", "data"] {
         let sink = Sink::start(Wrong::Nothing);

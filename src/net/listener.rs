@@ -10,7 +10,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::limits::{ACCEPT_REST_MS, LISTEN_BACKLOG};
+use crate::limits::{ACCEPT_REST_MS, ACCEPT_SCARCE_MS, CROWDED_ACCEPTS_PER_REST, LISTEN_BACKLOG};
 
 /// Which listener a peer came in by: the order in which the reactor was given them, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +75,8 @@ pub(super) struct Listeners {
     listeners: Vec<Listener>,
     /// Until when nothing is accepted.
     rest_until_ms: Option<u64>,
+    /// Until when descriptors or memory are scarce.
+    scarce_until_ms: u64,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,17 @@ struct Listener {
     socket: TcpListener,
     /// Whether peers may be waiting. Edges come once, so this stays until accepting finds none.
     ready: bool,
+    /// Until when nothing is accepted here while there is next to no room.
+    rest_until_ms: u64,
+    /// How many peers were accepted while there was next to no room, and until when that is counted.
+    crowded: u32,
+    counted_until_ms: u64,
+}
+
+impl Listener {
+    fn new(socket: TcpListener) -> Self {
+        Self { socket, ready: false, rest_until_ms: 0, crowded: 0, counted_until_ms: 0 }
+    }
 }
 
 /// What came of asking a listener for a peer.
@@ -95,7 +108,7 @@ pub(super) enum Accepted {
 
 impl Listeners {
     pub(super) fn none() -> Self {
-        Self { listeners: Vec::new(), rest_until_ms: None }
+        Self { listeners: Vec::new(), rest_until_ms: None, scarce_until_ms: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -114,7 +127,7 @@ impl Listeners {
         bound.socket.listen(LISTEN_BACKLOG)?;
         let mut socket = TcpListener::from_std(bound.socket.into());
         registry.register(&mut socket, token, Interest::READABLE)?;
-        self.listeners.push(Listener { socket, ready: false });
+        self.listeners.push(Listener::new(socket));
         Ok(ListenerId(self.listeners.len() - 1))
     }
 
@@ -133,6 +146,29 @@ impl Listeners {
         self.rest_until_ms = Some(until_ms);
     }
 
+    /// A peer was accepted while there was next to no room. After enough of them no more should be
+    /// for a while, as long as that is so: others wait in the backlog.
+    pub(super) fn note_crowded(&mut self, listener: ListenerId, now_ms: u64) {
+        let Some(listener) = self.listeners.get_mut(listener.0) else { return };
+        if listener.counted_until_ms <= now_ms {
+            (listener.crowded, listener.counted_until_ms) = (0, now_ms + ACCEPT_REST_MS);
+        }
+        listener.crowded += 1;
+        if listener.crowded >= CROWDED_ACCEPTS_PER_REST {
+            listener.rest_until_ms = listener.counted_until_ms;
+        }
+    }
+
+    /// Whether as many were accepted as may be where there is next to no room.
+    pub(super) fn has_its_crowd(&self, listener: ListenerId, now_ms: u64) -> bool {
+        self.listeners.get(listener.0).is_some_and(|listener| now_ms < listener.rest_until_ms)
+    }
+
+    /// Whether the system was out of descriptors or memory a moment ago.
+    pub(super) fn are_scarce(&self, now_ms: u64) -> bool {
+        now_ms < self.scarce_until_ms
+    }
+
     /// There is room again.
     pub(super) fn end_rest(&mut self) {
         self.rest_until_ms = None;
@@ -140,8 +176,9 @@ impl Listeners {
 
     /// When accepting has something to do: none while nobody waits.
     pub(super) fn next_ms(&self) -> Option<u64> {
-        let ready = self.listeners.iter().any(|listener| listener.ready);
-        ready.then_some(self.rest_until_ms.unwrap_or(0))
+        let ready = self.listeners.iter().filter(|listener| listener.ready);
+        let rested_ms = ready.map(|listener| listener.rest_until_ms).min()?;
+        Some(rested_ms.max(self.rest_until_ms.unwrap_or(0)))
     }
 
     /// Whether a peer may be waiting and may be taken.
@@ -151,7 +188,7 @@ impl Listeners {
     }
 
     pub(super) fn accept(&mut self, listener: ListenerId, now_ms: u64) -> Accepted {
-        let Some(Listener { socket, ready }) = self.listeners.get_mut(listener.0) else {
+        let Some(Listener { socket, ready, .. }) = self.listeners.get_mut(listener.0) else {
             return Accepted::Nobody;
         };
         match socket.accept() {
@@ -165,6 +202,7 @@ impl Listeners {
             // again at once would only spin.
             Err(_) => {
                 self.rest(now_ms + ACCEPT_REST_MS);
+                self.scarce_until_ms = now_ms + ACCEPT_SCARCE_MS;
                 Accepted::Nobody
             }
         }
@@ -190,4 +228,47 @@ fn is_the_peers(error: &io::Error) -> bool {
                 | libc::EPERM
         )
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use mio::Poll;
+
+    use super::*;
+
+    #[test]
+    fn where_there_is_next_to_no_room_few_are_accepted_at_a_time() -> io::Result<()> {
+        let poll = Poll::new()?;
+        let mut listeners = Listeners::none();
+        let bound = || Bound::new((Ipv4Addr::LOCALHOST, 0).into());
+        let [crowded, other] = [0, 1].map(|token| (token, bound()));
+        let crowded = listeners.listen(crowded.1?, poll.registry(), Token(crowded.0))?;
+        let other = listeners.listen(other.1?, poll.registry(), Token(other.0))?;
+        let begins_ms = 5000;
+        for round in 0..3 {
+            let now_ms = begins_ms + round * ACCEPT_REST_MS;
+            listeners.note_ready(crowded);
+            for _ in 0..CROWDED_ACCEPTS_PER_REST {
+                assert!(!listeners.has_its_crowd(crowded, now_ms), "round {round}");
+                listeners.note_crowded(crowded, now_ms);
+            }
+            let rested_ms = now_ms + ACCEPT_REST_MS;
+            assert!(listeners.has_its_crowd(crowded, rested_ms - 1), "round {round}");
+            assert_eq!(listeners.next_ms(), Some(rested_ms));
+            // Who leaves is followed by the next, and that for ever.
+            listeners.end_rest();
+            assert!(listeners.has_its_crowd(crowded, rested_ms - 1), "round {round}");
+        }
+        listeners.note_ready(other);
+        assert!(!listeners.has_its_crowd(other, begins_ms), "others have room");
+        assert_eq!(listeners.next_ms(), Some(0));
+        // Those that come slowly are never too many.
+        for second in 10..100 {
+            listeners.note_crowded(crowded, second * 1000);
+            assert!(!listeners.has_its_crowd(crowded, second * 1000));
+        }
+        Ok(())
+    }
 }

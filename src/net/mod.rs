@@ -8,7 +8,8 @@
 //!  clock   │ read once; everything below is told the time                           │
 //!  events  │ set readiness bits and queue the connection, nothing else              │
 //!  queue   │ visit each: recv → received() → one send; a budget of bytes, then the  │
-//!          │ next; whoever is stopped keeps its bits and stays queued               │
+//!          │ next; whoever is stopped keeps its bits and stays queued, with those   │
+//!          │ that have left: after the others, a few a turn                         │
 //!  accept  │ a bounded batch, after the old work; rests when there is no room       │
 //!  timers  │ a bounded number                                                       │
 //!  free    │ closed slots last, so that nothing stale meets a reused slot           │
@@ -63,6 +64,12 @@ pub trait Protocol {
     /// The handshake of a connection that was to be encrypted is done: everything it is shown or says
     /// from here on is. What is put in `output` is sent at once.
     fn encrypted(&mut self, _connection: &mut Self::Connection, _now: Now, _output: &mut Output) {}
+
+    /// Whether there is next to no room for peers that come in here: others have to make way for them,
+    /// or they are sent away. Then few are accepted, and the others wait in the backlog.
+    fn is_crowded(&self, _listener: ListenerId, _now: Now) -> bool {
+        false
+    }
 
     /// Bytes arrived: `input` is everything that was not consumed yet, oldest first, in one piece,
     /// and never empty. Replies go to `output`.

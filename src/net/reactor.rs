@@ -19,8 +19,8 @@ use super::{Admission, Protocol};
 use crate::clock::{Clock, Now};
 use crate::limits::{
     ACCEPTS_PER_TURN, DRAIN_MS, EVENTS_PER_TURN, LINGER_MS, OUTPUT_BYTES, PROTOCOL_TICK_MS,
-    READ_BUFFER_BYTES, SPILL_ARENA_BYTES, SPILL_SURPLUS_ARENAS, TIMER_TICK_MS, TIMERS_PER_TURN,
-    TLS_HELD_BYTES,
+    READ_BUFFER_BYTES, REVISITS_PER_TURN, SPILL_ARENA_BYTES, SPILL_SURPLUS_ARENAS, TIMER_TICK_MS,
+    TIMERS_PER_TURN, TLS_HELD_BYTES,
 };
 use crate::tls::{Identity, Tls};
 
@@ -83,8 +83,11 @@ pub struct Reactor<P: Protocol> {
     now: Now,
     connections: Slab<Slot<P::Connection>>,
     connections_max: usize,
-    /// Connections with work, each at most once.
+    /// Connections with work, each at most once, in this queue or the next.
     queue: VecDeque<u32>,
+    /// Those that had their share of a turn and have more, and those that have left: they come after
+    /// the others, a few a turn, so that who asks for little does not wait for all of them.
+    revisits: VecDeque<u32>,
     /// Those for whom the protocol had no time in this turn, in their order. Empty between turns.
     postponed: Vec<u32>,
     /// Slots to free at the end of the turn.
@@ -103,9 +106,9 @@ impl<P: Protocol> Reactor<P> {
     #[must_use]
     pub fn memory_terms(sizes: Sizes) -> [(&'static str, usize); 7] {
         let connections = sizes.connections as usize;
-        // A slab's entry is its value and a tag of at most a word; the queue, who was postponed and
-        // the closed slots are three indices.
-        let slot = size_of::<Slot<P::Connection>>() + size_of::<usize>() + 3 * size_of::<u32>();
+        // A slab's entry is its value and a tag of at most a word; the two queues, who was postponed
+        // and the closed slots are four indices.
+        let slot = size_of::<Slot<P::Connection>>() + size_of::<usize>() + 4 * size_of::<u32>();
         let [tls_connections, tls_records, tls_buffers] = Tls::memory_terms(sizes.tls_connections);
         [
             ("connections", connections * slot),
@@ -134,6 +137,7 @@ impl<P: Protocol> Reactor<P> {
             connections: Slab::with_capacity(connections_max),
             connections_max,
             queue: VecDeque::with_capacity(connections_max),
+            revisits: VecDeque::with_capacity(connections_max),
             postponed: Vec::with_capacity(connections_max),
             closed: Vec::with_capacity(connections_max),
             listeners: Listeners::none(),
@@ -200,7 +204,7 @@ impl<P: Protocol> Reactor<P> {
     /// Polls until an event, the next timer, or not at all if there is work.
     fn sleep(&mut self) -> io::Result<()> {
         let drain_until_ms = self.drain_until_ms.filter(|_| !self.connections.is_empty());
-        let until_ms = match self.queue.is_empty() {
+        let until_ms = match self.queue.is_empty() && self.revisits.is_empty() {
             false => 0,
             true => [self.timers.next_ms(), self.listeners.next_ms(), drain_until_ms]
                 .into_iter()
@@ -227,18 +231,23 @@ impl<P: Protocol> Reactor<P> {
                 self.listeners.note_ready(ListenerId(token - LISTENER_TOKENS));
             } else if let Some(slot) = self.connections.get_mut(token) {
                 slot.note(event);
-                enqueue(&mut self.queue, slot, token as u32);
+                // Who has left can wait.
+                let has_left = event.is_read_closed();
+                let queue = if has_left { &mut self.revisits } else { &mut self.queue };
+                enqueue(queue, slot, token as u32);
             }
         }
         turn
     }
 
-    /// Visits everybody who was queued when it begins; who is queued again waits a turn. Returns how
-    /// many that were.
+    /// Visits everybody who was queued when it begins, and some of those who were visited before and
+    /// have more; who is queued again waits a turn. Returns how many that were.
     fn run_queue(&mut self, protocol: &mut P) -> usize {
         let mut visited = 0;
-        for _ in 0..self.queue.len() {
-            let Some(index) = self.queue.pop_front() else { break };
+        let (first, again) = (self.queue.len(), self.revisits.len().min(REVISITS_PER_TURN));
+        for place in 0..first + again {
+            let queue = if place < first { &mut self.queue } else { &mut self.revisits };
+            let Some(index) = queue.pop_front() else { break };
             let Some(slot) = self.connections.get_mut(index as usize) else { continue };
             if slot.is_postponed(protocol) {
                 self.postponed.push(index);
@@ -248,6 +257,9 @@ impl<P: Protocol> Reactor<P> {
             if !slot.is_closed() {
                 visited += 1;
                 let after = slot.visit(protocol, &mut self.space, self.now);
+                if after != After::Close {
+                    enqueue(&mut self.revisits, slot, index);
+                }
                 self.settle(protocol, index, after);
             }
         }
@@ -295,7 +307,7 @@ impl<P: Protocol> Reactor<P> {
     /// Accepts a bounded batch at each listener, unless accepting rests. Returns how many peers may
     /// stay.
     fn accept(&mut self, protocol: &mut P) -> usize {
-        let now_ms = self.now.monotonic_ms;
+        let (now, now_ms) = (self.now, self.now.monotonic_ms);
         let mut accepted = 0;
         for listener in (0..self.listeners.len()).map(ListenerId) {
             for _ in 0..ACCEPTS_PER_TURN {
@@ -307,8 +319,16 @@ impl<P: Protocol> Reactor<P> {
                     self.listeners.rest(u64::MAX);
                     return accepted;
                 }
+                let is_crowded =
+                    self.listeners.are_scarce(now_ms) || protocol.is_crowded(listener, now);
+                if is_crowded && self.listeners.has_its_crowd(listener, now_ms) {
+                    break;
+                }
                 match self.listeners.accept(listener, now_ms) {
                     Accepted::Peer(stream, peer) => {
+                        if is_crowded {
+                            self.listeners.note_crowded(listener, now_ms);
+                        }
                         let stays = self.admit(protocol, listener, stream, peer);
                         accepted += usize::from(stays);
                         if stays && protocol.wants_way() {

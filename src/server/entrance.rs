@@ -115,6 +115,7 @@ impl Service<'_> {
 
     /// One who brings mail may stay, or is told why not.
     fn admit(&mut self, source: IpAddr, now: Now, output: &mut Output) -> Option<Guest> {
+        self.crowd.let_in();
         // A fresh output has room for whatever is said.
         let (peer, verdict) = self.guard.connected(source, now);
         if let Verdict::Refuse(finding) = verdict {
@@ -131,6 +132,9 @@ impl Service<'_> {
         }
         self.metrics.smtp_connections += 1;
         self.metrics.smtp_connections_open += 1;
+        if self.metrics.smtp_connections_open >= self.smtp_connections_max {
+            self.crowd.grows(now);
+        }
         self.feel_pressure();
         Some(Guest::new(source, peer, verdict, now.monotonic_ms))
     }

@@ -17,6 +17,8 @@ pub struct Guest {
     slowed: bool,
     /// The same for the replies to the message that is coming in.
     message_slowed: bool,
+    /// A message of it was kept.
+    pub(super) brought_mail: bool,
     /// Its source has been banned while it was here.
     pub(super) banned: bool,
     /// The banner is held back, and whoever speaks meanwhile speaks too early.
@@ -37,6 +39,7 @@ impl Guest {
             inspection: None,
             slowed,
             message_slowed: false,
+            brought_mail: false,
             banned: false,
             awaits_banner: false,
             held_until_ms: 0,

@@ -74,6 +74,7 @@ impl World for MailRoom<'_> {
         self.metrics.messages += 1;
         self.metrics.message_bytes += bytes as u64;
         self.phases.message_taken();
+        self.guest.brought_mail = true;
         Ok(id.text())
     }
 

@@ -5,6 +5,7 @@
 mod certificate;
 mod confinement;
 mod conversation;
+mod crowd;
 mod entrance;
 mod guest;
 mod mail;

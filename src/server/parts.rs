@@ -4,6 +4,7 @@
 use hdrhistogram::CreationError;
 
 use super::conversation::Door;
+use super::crowd::Crowd;
 use super::service::Service;
 use super::share::Share;
 use crate::config::Settings;
@@ -67,6 +68,7 @@ impl<'s> Service<'s> {
             responses,
             share: Share::default(),
             pressure: Pressure::Calm,
+            crowd: Crowd::default(),
             deadlines_came_nearer: false,
             draining: false,
         })

@@ -6,6 +6,7 @@ use std::mem;
 use std::net::{IpAddr, SocketAddr};
 
 use super::conversation::{Conversation, Door};
+use super::crowd::Crowd;
 use super::guest::Guest;
 use super::mail::MailRoom;
 use super::patience::Stage;
@@ -16,8 +17,8 @@ use crate::guard::pressure::Pressure;
 use crate::guard::{Guard, Load, Networks, Offence, Peer, tarpit};
 use crate::http::{Desk, Exchange, Gate, Responses, Scratch, Secret};
 use crate::limits::{
-    FAULTS_MAX, MAKE_WAY_SILENT_MS, PRESSURE_CRITICAL_PERCENT, PROTOCOL_TICK_MS, PROXY_HEADER_MS,
-    SWEEP_MS,
+    FAULTS_MAX, HTTP_CONNECTIONS_MAX, MAKE_WAY_SILENT_MS, PRESSURE_CRITICAL_PERCENT,
+    PROTOCOL_TICK_MS, PROXY_HEADER_MS, SWEEP_MS,
 };
 use crate::metrics::Metrics;
 use crate::net::{Admission, ListenerId, Protocol};
@@ -54,6 +55,7 @@ pub struct Service<'s> {
     pub(super) responses: Responses,
     pub(super) share: Share,
     pub(super) pressure: Pressure,
+    pub(super) crowd: Crowd,
     /// Pressure has risen since the reactor last asked.
     pub(super) deadlines_came_nearer: bool,
     pub(super) draining: bool,
@@ -75,6 +77,20 @@ impl Protocol for Service<'_> {
             return Admission::Accept(Conversation::Proxied { door, proxy, since_ms });
         }
         self.welcome(door, peer.ip(), now, output)
+    }
+
+    fn is_crowded(&self, listener: ListenerId, now: Now) -> bool {
+        let mail_is_full = self.metrics.smtp_connections_open >= self.smtp_connections_max;
+        let mail_is = self.crowd.is_felt(mail_is_full, now);
+        let readers_are = self.metrics.http_connections_open >= HTTP_CONNECTIONS_MAX;
+        let tls_is = self.metrics.tls_connections_open >= self.tls_connections_max;
+        match self.doors.get(listener.0) {
+            Some(Door::Smtp) => mail_is,
+            Some(Door::Smtps) => mail_is || tls_is,
+            Some(Door::Http) => readers_are,
+            Some(Door::Https) => readers_are || tls_is,
+            None => true,
+        }
     }
 
     fn encrypted(&mut self, connection: &mut Conversation, _now: Now, output: &mut Output) {
@@ -178,6 +194,9 @@ impl Protocol for Service<'_> {
                 }
                 session.closed(&mut world);
                 self.guard.disconnected(guest.peer);
+                if guest.brought_mail {
+                    self.crowd.made_room(self.smtp_connections_max);
+                }
                 self.metrics.smtp_connections_open -= 1;
                 self.metrics.tls_connections_open -= u64::from(session.is_encrypted());
             }
@@ -252,6 +271,7 @@ impl Protocol for Service<'_> {
     fn makes_way(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) {
         let Conversation::Smtp { session, guest } = connection else { return };
         self.metrics.smtp_made_way += 1;
+        self.crowd.grows(now);
         let (goodbye, settings) = (Goodbye::TooManyConnections, self.session);
         session.dismiss(goodbye, &settings, &mut self.mail_room(guest, now), output);
     }

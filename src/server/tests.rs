@@ -8,9 +8,9 @@ use crate::clock::Now;
 use crate::config::{Keys, Machine, Settings, Size};
 use crate::guard::Rule;
 use crate::limits::{
-    HTTP_CALM_MAIL_VISITS, HTTP_IDLE_MS, HTTP_REQUEST_MS, HTTP_TURNS_LEFT_OUT_MAX,
-    MESSAGE_GRACE_MS, PRESSURE_DEADLINE_MS_MIN, SMTP_FIRST_COMMAND_MS, SMTP_IDLE_MS,
-    SMTP_SESSION_MS,
+    ACCEPT_SCARCE_MS, HTTP_CALM_MAIL_VISITS, HTTP_IDLE_MS, HTTP_REQUEST_MS,
+    HTTP_TURNS_LEFT_OUT_MAX, MESSAGE_GRACE_MS, PRESSURE_DEADLINE_MS_MIN, SMTP_FIRST_COMMAND_MS,
+    SMTP_IDLE_MS, SMTP_SESSION_MS,
 };
 use crate::net::{Admission, ListenerId, Protocol};
 use crate::output::Output;
@@ -269,6 +269,40 @@ fn a_session_may_make_way_when_it_is_silent_between_two_messages_and_readers_do_
     talk.output.clear();
     talk.server.service.makes_way(&mut client, talk.now, &mut talk.output);
     assert!(talk.said().starts_with("421 4.3.2 "), "{}", talk.said());
+}
+
+#[test]
+fn it_is_crowded_at_the_cap_and_while_others_make_way() {
+    let settings = settings(100, &[]);
+    let mut talk = Talk::new(&settings);
+    let mail_max = talk.server.service.smtp_connections_max as usize;
+    let crowded = |talk: &Talk, listener| talk.server.service.is_crowded(listener, talk.now);
+    let mut clients = vec![];
+    while clients.len() < mail_max {
+        assert!(!crowded(&talk, SMTP), "{}", clients.len());
+        clients.push(talk.connect(SMTP, "127.0.0.1").unwrap());
+    }
+    assert!(crowded(&talk, SMTP));
+    assert!(!crowded(&talk, HTTP), "there is room for readers");
+    talk.server.service.disconnected(clients.pop().unwrap(), talk.now);
+    assert!(crowded(&talk, SMTP), "one place is soon taken");
+    let mut busy = clients.pop().unwrap();
+    for said in ["HELO a\r\n", "MAIL FROM:<>\r\n", "RCPT TO:<b@x>\r\n", "DATA\r\n", "x\r\n.\r\n"] {
+        talk.say(&mut busy, said);
+    }
+    assert!(crowded(&talk, SMTP));
+    talk.server.service.disconnected(busy, talk.now);
+    assert!(!crowded(&talk, SMTP), "whoever brought mail has made room for one");
+    clients.push(talk.connect(SMTP, "127.0.0.1").unwrap());
+    assert!(crowded(&talk, SMTP));
+    talk.pass(ACCEPT_SCARCE_MS);
+    assert!(!crowded(&talk, SMTP));
+    let mut silent = clients.pop().unwrap();
+    talk.server.service.makes_way(&mut silent, talk.now, &mut talk.output);
+    talk.server.service.disconnected(silent, talk.now);
+    assert!(crowded(&talk, SMTP), "somebody had to make way");
+    talk.pass(ACCEPT_SCARCE_MS);
+    assert!(!crowded(&talk, SMTP));
 }
 
 #[test]

@@ -135,6 +135,9 @@ fn side(summary: &Summary, text: &mut String) -> std::fmt::Result {
         "beside       {} connections came up, {} did not, {} were closed by the server, {} held to the end",
         side.settled, side.failed, side.lost, side.held_at_end
     )?;
+    if side.resets > 0 {
+        writeln!(text, "             {} came and were reset", side.resets)?;
+    }
     if side.read_latency.is_some() {
         writeln!(
             text,

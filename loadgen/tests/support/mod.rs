@@ -4,9 +4,9 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by it")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -47,6 +47,10 @@ struct Mailbox {
 struct State {
     taken: u64,
     mailboxes: HashMap<String, Mailbox>,
+    /// Who came to bring mail.
+    sources: BTreeSet<IpAddr>,
+    /// The last verbs of conversations that were cut off.
+    cut_off_at: BTreeSet<String>,
 }
 
 /// A sink, listening for as long as the test runs.
@@ -77,6 +81,16 @@ impl Sink {
 
     pub(crate) fn taken(&self) -> u64 {
         self.state.lock().unwrap().taken
+    }
+
+    /// Who came to bring mail.
+    pub(crate) fn sources(&self) -> BTreeSet<IpAddr> {
+        self.state.lock().unwrap().sources.clone()
+    }
+
+    /// The last verbs of the conversations that ended without QUIT; nothing if there was none.
+    pub(crate) fn cut_off_at(&self) -> BTreeSet<String> {
+        self.state.lock().unwrap().cut_off_at.clone()
     }
 
     /// Starts the generator against this sink, with --json.
@@ -112,6 +126,23 @@ pub(crate) fn loadgen(flags: &[&str]) -> (i32, String, String) {
 
 /// One SMTP conversation; ends with the connection.
 fn mail(stream: TcpStream, state: &Mutex<State>, wrong: Wrong) -> Option<()> {
+    if let Ok(peer) = stream.peer_addr() {
+        state.lock().unwrap().sources.insert(peer.ip());
+    }
+    let mut verb = String::new();
+    converse(stream, state, wrong, &mut verb);
+    if verb != "QUIT" {
+        state.lock().unwrap().cut_off_at.insert(verb);
+    }
+    None
+}
+
+fn converse(
+    stream: TcpStream,
+    state: &Mutex<State>,
+    wrong: Wrong,
+    verb: &mut String,
+) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut output = stream.try_clone().ok()?;
     let mut input = BufReader::new(stream);
@@ -122,7 +153,7 @@ fn mail(stream: TcpStream, state: &Mutex<State>, wrong: Wrong) -> Option<()> {
         if input.read_line(&mut line).ok()? == 0 {
             return None;
         }
-        let verb = line.split([' ', '\r']).next()?.to_owned();
+        *verb = line.split([' ', '\r']).next()?.to_owned();
         let reply = match verb.as_str() {
             "EHLO" if wrong == Wrong::OfferNothing => "250 sink\r\n".to_owned(),
             "EHLO" => "250-sink\r\n250-PIPELINING\r\n250 CHUNKING\r\n".to_owned(),
@@ -142,6 +173,7 @@ fn mail(stream: TcpStream, state: &Mutex<State>, wrong: Wrong) -> Option<()> {
                 input.read_exact(&mut message).ok()?;
                 keep(state, &std::mem::take(&mut recipients), &message, wrong)
             }
+            "STARTTLS" => "220 go on\r\n".to_owned(),
             "QUIT" => {
                 output.write_all(b"221 bye\r\n").ok()?;
                 return None;

@@ -262,6 +262,7 @@ impl<C> Slot<C> {
                 && space.output.is_empty()
                 && protocol.held_output(conversation).is_empty();
             start += consumed;
+            let was_full = space.output.len() > OUTPUT_BYTES / 2;
             // A handshake has a deadline of its own, and is not kept waiting.
             if then != Then::Encrypt && self.hold(protocol, space, now) {
                 if then == Then::Close {
@@ -278,7 +279,8 @@ impl<C> Slot<C> {
                 (Then::Encrypt, Sent::All | Sent::Part) => {
                     return Err(self.encrypt(protocol, space, start..filled, now));
                 }
-                (Then::Flush, Sent::All) if *budget > 0 => {}
+                // Who has so much to be answered is not the only one.
+                (Then::Flush, Sent::All) if *budget > 0 && !was_full => {}
                 (Then::Flush | Then::Yield, Sent::All) => {
                     // Others come first. Resuming to send nothing is how the rest is seen then.
                     self.sending = start < filled;
