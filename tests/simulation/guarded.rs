@@ -22,6 +22,8 @@ pub(crate) struct Guarded {
     judge: Judge,
     rules: Rules,
     open: BTreeMap<IpAddr, u32>,
+    /// Who came by, and is nobody to the server.
+    passers_by: Vec<Known>,
     pub(crate) refused: u64,
 }
 
@@ -58,14 +60,14 @@ impl Guarded {
         let seed = u128::from(random.next());
         let guard = Guard::with_sizes(sizes, rules, networks(trusted), words(), seed);
         let judge = Judge::new(rules, trusted, sizes, seed);
-        Self { guard, judge, rules, open: BTreeMap::new(), refused: 0 }
+        Self { guard, judge, rules, open: BTreeMap::new(), passers_by: vec![], refused: 0 }
     }
 
     /// Whether it may come in.
     pub(crate) fn connected(&mut self, address: IpAddr, now: Now) -> Option<Known> {
         let (peer, verdict) = self.guard.connected(address, now);
         let (judged, expected) = self.judge.connected(address, now);
-        self.hold(address, verdict, expected, now);
+        self.hold(address, None, verdict, expected, now);
         if let Verdict::Refuse(_) = verdict {
             self.refused += 1;
             return None;
@@ -80,24 +82,24 @@ impl Guarded {
         let is_bounce = mail.reverse_path.is_empty();
         let mut inspection = self.guard.mail(peer, is_bounce, now);
         let mut expected = self.judge.mail(judged, is_bounce, now);
-        self.hold(*address, inspection.verdict(), expected.found, now);
+        self.hold(*address, Some(judged), inspection.verdict(), expected.found, now);
         let mut rest = &mail.body[..];
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(random.between(1, rest.len()));
             let verdict = self.guard.body(peer, &mut inspection, piece, now);
             self.judge.body(judged, &mut expected, piece, now);
-            self.hold_message(*address, verdict, &expected, now);
+            self.hold_message(known, verdict, &expected, now);
             rest = after;
         }
         let verdict = self.guard.finished(peer, inspection, now);
         self.judge.finished(judged, &mut expected, now);
-        self.hold_message(*address, verdict, &expected, now);
+        self.hold_message(known, verdict, &expected, now);
     }
 
     pub(crate) fn offended(&mut self, known: &Known, offence: Offence, now: Now) {
         let verdict = self.guard.offended(&known.peer, offence, now);
         let expected = self.judge.offended(&known.judged, offence, now);
-        self.hold(known.address, verdict, expected, now);
+        self.hold(known.address, Some(&known.judged), verdict, expected, now);
     }
 
     pub(crate) fn disconnected(&mut self, known: Known) {
@@ -106,10 +108,28 @@ impl Guarded {
         self.judge.disconnected(known.judged);
     }
 
+    /// Others come and go, or stay for a while, from more addresses than its tables have places.
+    pub(crate) fn pass_by(&mut self, random: &mut Random, now: Now) {
+        for _ in 0..random.below(9) {
+            let address = crate::world::source(random.below(60));
+            let Some(known) = self.connected(address, now) else { continue };
+            if random.percent(30) {
+                self.offended(&known, Offence::EarlyTalk, now);
+            }
+            self.passers_by.push(known);
+        }
+        let stay = random.below(40);
+        while self.passers_by.len() > stay {
+            let at = random.below(self.passers_by.len());
+            let known = self.passers_by.swap_remove(at);
+            self.disconnected(known);
+        }
+    }
+
     /// What is found in bodies is not foretold, but that there were enough of them.
     fn hold_message(
         &mut self,
-        address: IpAddr,
+        known: &Known,
         verdict: Verdict,
         expected: &judge::Inspection,
         now: Now,
@@ -123,25 +143,37 @@ impl Guarded {
                     "{expected:?}, not {action:?}"
                 );
             }
-            _ => self.hold(address, verdict, expected.found, now),
+            _ => self.hold(known.address, Some(&known.judged), verdict, expected.found, now),
         }
     }
 
     /// What it says is what the rules say, and `explain` says it too.
-    fn hold(&mut self, address: IpAddr, verdict: Verdict, expected: Option<Finding>, now: Now) {
+    fn hold(
+        &mut self,
+        address: IpAddr,
+        judged: Option<&judge::Peer>,
+        verdict: Verdict,
+        expected: Option<Finding>,
+        now: Now,
+    ) {
         let found = verdict.finding();
         assert_eq!(found, expected, "{address} at {} ms", now.monotonic_ms);
         assert_eq!(verdict, expected.map_or(Verdict::Allow, Verdict::from));
         let Some(finding) = found else { return };
         assert!(self.rules.of(finding.rule).is_some(), "a rule that is on");
         let explanation = self.guard.explain(address, now);
-        assert!(explanation.last.is_some(), "whoever was found at fault can learn why");
+        // One of a crowd cannot any more, once there is room for a standing of its own.
+        let is_known = judged.map_or_else(|| self.judge.knows(address), judge::Peer::has_own_place);
+        assert!(explanation.last.is_some() || !is_known, "who was found at fault can learn why");
         let latest_ms = now.monotonic_ms + GUARD_BAN_MS_MAX;
         assert!(finding.until_ms.is_none_or(|until_ms| until_ms <= latest_ms), "none is for ever");
     }
 
     /// Everybody has gone, and a day passes: then everybody is welcome, as often as at the start.
     pub(crate) fn check_end(&mut self, mut now: Now) {
+        for known in std::mem::take(&mut self.passers_by) {
+            self.disconnected(known);
+        }
         assert!(self.open.values().all(|open| *open == 0), "{:?}", self.open);
         now.monotonic_ms += GUARD_BAN_MS_MAX + GUARD_WINDOW_MS_MAX;
         let at_once = self.rules.of(Rule::ConnectionsAtOnce).map_or(8, |setting| setting.count_max);

@@ -233,6 +233,12 @@ impl Judge {
         })
     }
 
+    /// Whether the address has a place of its own.
+    pub(crate) fn knows(&mut self, address: IpAddr) -> bool {
+        let peer = Peer::new(address);
+        self.families[peer.family].find(&peer.source).is_some()
+    }
+
     fn once(&self, rule: Rule) -> Option<Finding> {
         let setting = self.rules.of(rule)?;
         Some(found(rule, &setting, 1, 0, None))
@@ -269,6 +275,11 @@ impl Peer {
             }
         };
         Self { source, network, address, family, place: Place::Nowhere }
+    }
+
+    /// Whether it is counted for itself.
+    pub(crate) fn has_own_place(&self) -> bool {
+        self.place == Place::Own
     }
 
     /// Whether no rule applies to it.

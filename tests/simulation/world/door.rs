@@ -17,6 +17,11 @@ use crate::wire::Wire;
 
 impl World<'_> {
     pub(super) fn connect(&mut self) {
+        if let Some(guarded) = &mut self.guarded
+            && self.operator.is_wide
+        {
+            guarded.pass_by(&mut self.random, self.now);
+        }
         let free = self.links.iter().position(Option::is_none);
         let Some(at) = free.filter(|_| self.clients_left > 0 && !self.is_draining) else { return };
         self.clients_left -= 1;
