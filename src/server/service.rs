@@ -13,7 +13,7 @@ use crate::guard::pressure::Pressure;
 use crate::guard::{Guard, Load, Networks, Offence, Rule, Verdict, tarpit};
 use crate::http::{Desk, Exchange, Gate, Responses, Scratch};
 use crate::limits::{
-    ACCEPT_SCARCE_MS, BANNER_HOLD_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CALM_MAIL_VISITS,
+    BANNER_HOLD_MS, CROWDED_MS, FAULTS_MAX, HTTP_ANSWERS_PER_TURN, HTTP_CALM_MAIL_VISITS,
     HTTP_CONNECTIONS_MAX, HTTP_TURNS_LEFT_OUT_MAX, MAKE_WAY_SILENT_MS, PRESSURE_CRITICAL_PERCENT,
     PROTOCOL_TICK_MS, PROXY_HEADER_MS, SWEEP_MS,
 };
@@ -332,7 +332,7 @@ impl Protocol for Service<'_> {
     fn makes_way(&mut self, connection: &mut Conversation, now: Now, output: &mut Output) {
         let Conversation::Smtp { session, guest } = connection else { return };
         self.metrics.smtp_made_way += 1;
-        self.crowded_until_ms = now.monotonic_ms + ACCEPT_SCARCE_MS;
+        self.crowded_until_ms = now.monotonic_ms + CROWDED_MS;
         let (goodbye, settings) = (Goodbye::TooManyConnections, self.session);
         session.dismiss(goodbye, &settings, &mut self.mail_room(guest, now), output);
     }
@@ -491,7 +491,7 @@ impl Service<'_> {
         self.metrics.smtp_connections += 1;
         self.metrics.smtp_connections_open += 1;
         if self.metrics.smtp_connections_open >= self.smtp_connections_max {
-            self.crowded_until_ms = now.monotonic_ms + ACCEPT_SCARCE_MS;
+            self.crowded_until_ms = now.monotonic_ms + CROWDED_MS;
         }
         self.feel_pressure();
         Some(Guest::new(source, peer, verdict, now.monotonic_ms))
