@@ -23,12 +23,33 @@ class Trouble(Exception):
     """What ends the whole of it, in words for the one who runs it."""
 
 
-def interrupted(*_):
-    """Being told to end is heard as Ctrl-C is."""
-    raise KeyboardInterrupt
+class Interruption:
+    """Ctrl-C, and being told to end: not heard while something is started or ended, so that nothing that was started
+    is ever forgotten, nor ended by halves."""
+
+    def __init__(self):
+        self.asked = self.waits = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.handle)
+
+    def handle(self, *_):
+        self.asked = True
+        if not self.waits:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def put_off(self):
+        """While this lasts nothing is raised; afterwards what came meanwhile is."""
+        self.waits, asked = True, self.asked
+        try:
+            yield
+        finally:
+            self.waits = False
+        if self.asked and not asked:
+            raise KeyboardInterrupt
 
 
-signal.signal(signal.SIGTERM, interrupted)
+INTERRUPTION = Interruption()
 
 
 def build():
@@ -141,12 +162,16 @@ class Server:
 @contextlib.contextmanager
 def serving(path, flags):
     """A server that serves while this lasts."""
-    server = Server(path, flags)
+    server = None
     try:
+        with INTERRUPTION.put_off():
+            server = Server(path, flags)
         server.wait_until_it_serves()
         yield server
     finally:
-        server.end()
+        if server:
+            with INTERRUPTION.put_off():
+                server.end()
 
 
 class Load:
@@ -191,11 +216,15 @@ class Load:
 @contextlib.contextmanager
 def loading(path, server, flags, under=()):
     """A load that is ended, by its process id, when this is over."""
-    load = Load(path, server, flags, under)
+    load = None
     try:
+        with INTERRUPTION.put_off():
+            load = Load(path, server, flags, under)
         yield load
     finally:
-        load.end()
+        if load:
+            with INTERRUPTION.put_off():
+                load.end()
 
 
 def end(process):

@@ -471,10 +471,11 @@ pub const ACCEPT_REST_MS: u64 = 100;
 /// How many peers are accepted at each listener in that time where there is next to no room: whatever
 /// storms at a full server then costs it some hundredths of a CPU, and waits.
 pub const CROWDED_ACCEPTS_PER_REST: u32 = 10;
-/// For how long descriptors or memory are taken to be scarce after there were none, and connections
-/// after the last one was taken or somebody had to make way, in milliseconds. Whoever storms has then
-/// left room for less than a second when others get in again.
-pub const ACCEPT_SCARCE_MS: u64 = 400;
+/// For how long descriptors or memory are taken to be scarce after there were none, in milliseconds.
+pub const ACCEPT_SCARCE_MS: u64 = 2 * ACCEPT_REST_MS;
+/// The same for room for mail, after the last connection was taken or somebody had to make way: when
+/// those who storm have left, others get in again within a second.
+pub const CROWDED_MS: u64 = 500;
 /// How many connections the kernel keeps for a listener until they are accepted; it takes less if
 /// `net.core.somaxconn` is less.
 pub const LISTEN_BACKLOG: i32 = 4096;

@@ -4,7 +4,7 @@
 //! brought some makes room for another. Not here: how many are accepted (`net`).
 
 use crate::clock::Now;
-use crate::limits::ACCEPT_SCARCE_MS;
+use crate::limits::CROWDED_MS;
 
 /// How crowded it is where mail is brought.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Crowd {
 impl Crowd {
     /// The last place was taken, or somebody had to make way.
     pub(super) fn grows(&mut self, now: Now) {
-        self.until_ms = now.monotonic_ms + ACCEPT_SCARCE_MS;
+        self.until_ms = now.monotonic_ms + CROWDED_MS;
     }
 
     /// One who has brought mail has left a place, of so many.

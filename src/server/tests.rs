@@ -8,9 +8,9 @@ use crate::clock::Now;
 use crate::config::{Keys, Machine, Settings, Size};
 use crate::guard::Rule;
 use crate::limits::{
-    ACCEPT_SCARCE_MS, HTTP_CALM_MAIL_VISITS, HTTP_IDLE_MS, HTTP_REQUEST_MS,
-    HTTP_TURNS_LEFT_OUT_MAX, MESSAGE_GRACE_MS, PRESSURE_DEADLINE_MS_MIN, SMTP_FIRST_COMMAND_MS,
-    SMTP_IDLE_MS, SMTP_SESSION_MS,
+    CROWDED_MS, HTTP_CALM_MAIL_VISITS, HTTP_IDLE_MS, HTTP_REQUEST_MS, HTTP_TURNS_LEFT_OUT_MAX,
+    MESSAGE_GRACE_MS, PRESSURE_DEADLINE_MS_MIN, SMTP_FIRST_COMMAND_MS, SMTP_IDLE_MS,
+    SMTP_SESSION_MS,
 };
 use crate::net::{Admission, ListenerId, Protocol};
 use crate::output::Output;
@@ -295,13 +295,13 @@ fn it_is_crowded_at_the_cap_and_while_others_make_way() {
     assert!(!crowded(&talk, SMTP), "whoever brought mail has made room for one");
     clients.push(talk.connect(SMTP, "127.0.0.1").unwrap());
     assert!(crowded(&talk, SMTP));
-    talk.pass(ACCEPT_SCARCE_MS);
+    talk.pass(CROWDED_MS);
     assert!(!crowded(&talk, SMTP));
     let mut silent = clients.pop().unwrap();
     talk.server.service.makes_way(&mut silent, talk.now, &mut talk.output);
     talk.server.service.disconnected(silent, talk.now);
     assert!(crowded(&talk, SMTP), "somebody had to make way");
-    talk.pass(ACCEPT_SCARCE_MS);
+    talk.pass(CROWDED_MS);
     assert!(!crowded(&talk, SMTP));
 }
 
