@@ -145,6 +145,7 @@ mod tests {
     fn one_that_comes_again_is_counted_as_long_as_it_is_shown() {
         let mut subjects = BannedSubjects::new();
         subjects.add(b"Cheap watches", &ban(7, 21, 2000), 1000);
+        assert_eq!(subjects.iter(1000).next().map(|shown| shown.messages), Some(21));
         subjects.came_again(&ban(7, 22, 2000));
         subjects.came_again(&ban(8, 99, 2000));
         subjects.came_again(&ban(7, 99, 2001));

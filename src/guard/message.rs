@@ -237,3 +237,36 @@ fn repeated(rule: Rule, setting: &Setting, count: u32, until_ms: u64) -> Finding
     let &Setting { action, count_max: limit, .. } = setting;
     Finding { rule, action, count, limit, until_ms: Some(until_ms) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::super::{Networks, Rules, Words};
+    use super::*;
+
+    /// The features with these eight numbers.
+    fn features(first: usize) -> Features {
+        std::array::from_fn(|index| Some([(first + index) as u8; 8]))
+    }
+
+    #[test]
+    fn law_a_text_is_found_if_enough_of_its_features_are_banned() {
+        let mut rules = Rules::off();
+        let bodies = Rules::default().of(Rule::Bodies).unwrap();
+        rules.set(Rule::Bodies, Some(Setting { count_max: 3, ..bodies })).unwrap();
+        let mut guard = Guard::new(rules, Networks::loopback(), Words::default(), 7);
+        let now = Now { monotonic_ms: 0, unix_ms: 0 };
+        let mut judge = |features: &Features, network: u8| {
+            let source = Source::from(IpAddr::from([198, 51, network, 1]));
+            guard.judge_features(features, source, now)
+        };
+        // From so many networks that each of the eight is banned.
+        let banned = (0..100).filter_map(|network| judge(&features(0), network)).last().unwrap();
+        assert_eq!((banned.rule, banned.limit), (Rule::Bodies, 3));
+        for shared in 0..=GUARD_BODY_FEATURES {
+            let found = judge(&features(GUARD_BODY_FEATURES - shared), 1).is_some();
+            assert_eq!(found, shared >= GUARD_BODY_FEATURES_BANNED, "{shared} in common");
+        }
+    }
+}

@@ -818,4 +818,24 @@ mod tests {
         assert!(until_ms > 10 * MINUTE && until_ms <= Window::span_ms(10 * MINUTE));
         assert!(guess(&mut sources, who, &rules, until_ms));
     }
+
+    #[test]
+    fn of_two_bans_that_are_as_harsh_the_longer_one_stands() {
+        for (offences_ms, stands) in [
+            (2 * MINUTE, Rule::Messages),
+            (5 * MINUTE, Rule::Messages),
+            (8 * MINUTE, Rule::Offences),
+        ] {
+            let mut rules = Rules::default();
+            rules.set(Rule::Messages, Some(setting(2, MINUTE, 5 * MINUTE))).unwrap();
+            rules.set(Rule::Offences, Some(setting(2, MINUTE, offences_ms))).unwrap();
+            let mut sources = Sources::new(1, 9);
+            let (place, _) = sources.connected(ipv4(1), &rules, 0);
+            for rule in [Rule::Messages, Rule::Offences] {
+                sources.charge((ipv4(1), place), rule, 3, &rules, 0);
+            }
+            let ban = sources.ban(ipv4(1), place, &rules, 0).unwrap();
+            assert_eq!((ban.rule, ban.until_ms), (stands, Some(offences_ms.max(5 * MINUTE))));
+        }
+    }
 }

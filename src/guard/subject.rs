@@ -138,6 +138,7 @@ mod tests {
             "  cheap\t WATCHES  ",
             "Re: Cheap watches",
             "RE: re:Re :  FWD: aw: Cheap\r\n watches",
+            "Re :Cheap watches",
             "Re[2]: Fw(3): antw[99]: Cheap watches",
             "=?utf-8?q?Cheap?= =?utf-8?b?IHdhdGNoZXM=?=",
             "=?utf-8?q?Re:_Cheap__watches?=",

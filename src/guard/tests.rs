@@ -213,6 +213,25 @@ fn what_there_is_no_room_to_count_is_let_in_and_counted_as_that() {
 }
 
 #[test]
+fn who_is_of_a_crowd_is_counted_and_told_so() {
+    let sizes = Sizes::of_sets([1; 3]);
+    let mut guard =
+        Guard::with_sizes(sizes, Rules::default(), Networks::loopback(), Words::default(), SEED);
+    // Banned, so that they keep all the places that there are.
+    for network in 0..16 {
+        for _ in 0..21 {
+            send(&mut guard, from(network), "", at(0));
+        }
+    }
+    assert_eq!(guard.figures().crowd_connections, 0);
+    for network in 100..103 {
+        assert_eq!(send(&mut guard, from(network), "", at(1)), Verdict::Allow);
+    }
+    assert_eq!(guard.figures().crowd_connections, 3);
+    assert!(guard.explain(from(100), at(1)).shared && !guard.explain(from(0), at(1)).shared);
+}
+
+#[test]
 fn mail_without_a_subject_has_no_subject_in_common() {
     let mut guard = guard(Rules::default());
     for network in 0..100 {
