@@ -470,7 +470,7 @@ pub const PROTOCOL_TICK_MS: u64 = 1000;
 pub const ACCEPT_REST_MS: u64 = 100;
 /// How many peers are accepted at each listener in that time where there is next to no room: whatever
 /// storms at a full server then costs it some hundredths of a CPU, and waits.
-pub const CROWDED_ACCEPTS_PER_REST: u32 = 10;
+pub const CROWDED_ACCEPTS_PER_REST: u32 = 6;
 /// For how long descriptors or memory are taken to be scarce after there were none, in milliseconds.
 pub const ACCEPT_SCARCE_MS: u64 = 2 * ACCEPT_REST_MS;
 /// The same for room for mail, after the last connection was taken or somebody had to make way: when

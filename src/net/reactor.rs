@@ -372,12 +372,16 @@ impl<P: Protocol> Reactor<P> {
             true => slot.encrypt(protocol, &mut self.space, 0..0, now),
             false => slot.greet(protocol, &mut self.space, now),
         };
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if self.poll.registry().register(slot.source(), Token(index), interest).is_err() {
-            after = After::Close;
+        // Of those that storm many have left before they are accepted.
+        if after != After::Close {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let registry = self.poll.registry();
+            if registry.register(slot.source(), Token(index), interest).is_err() {
+                after = After::Close;
+            }
         }
         self.settle(protocol, index as u32, after);
-        true
+        after != After::Close
     }
 
     /// Closes the connection that has been silent longest, if any may be.
