@@ -830,7 +830,7 @@ mod tests {
             rules.set(Rule::Messages, Some(setting(2, MINUTE, 5 * MINUTE))).unwrap();
             rules.set(Rule::Offences, Some(setting(2, MINUTE, offences_ms))).unwrap();
             let mut sources = Sources::new(1, 9);
-            let (place, _) = sources.connected(ipv4(1), &rules, 0);
+            let (place, _) = sources.connected(ipv4(1), Purpose::Mail, &rules, 0);
             for rule in [Rule::Messages, Rule::Offences] {
                 sources.charge((ipv4(1), place), rule, 3, &rules, 0);
             }
