@@ -223,6 +223,11 @@ mod tests {
         }
         let asked = Demand { message_bytes_max: MESSAGE_BYTES_MAX + 1, ..demand() };
         assert_eq!(Capacity::of(&asked), Err(Shortage::Message));
+        let longest = Demand { message_bytes_max: MESSAGE_BYTES_MAX, ..demand() };
+        assert!(
+            matches!(Capacity::of(&longest), Err(Shortage::Mailbox { .. })),
+            "it may be asked for"
+        );
     }
 
     #[test]
