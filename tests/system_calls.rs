@@ -139,10 +139,7 @@ fn a_connection_is_one_accept_one_epoll_ctl_and_one_close_besides_its_round_trip
             assert_eq!(client.rest(), b"");
         }
     });
-    let controls: Vec<&Call> = calls.named(&["epoll_ctl"]).collect();
-    assert_eq!(controls.len(), MESSAGES, "{}", calls.summary());
-    assert!(controls.iter().all(|call| call.arguments.contains("EPOLL_CTL_ADD")), "{controls:?}");
-    assert_eq!(calls.named(&["close"]).count(), MESSAGES, "{}", calls.summary());
+    calls.assert_connections(MESSAGES);
     let accepted = calls.named(ACCEPTS).filter(|call| call.result >= 0).count();
     assert_eq!(accepted, MESSAGES, "{}", calls.summary());
     // An edge says that somebody waits, not how many: accepting ends with nobody.
@@ -183,10 +180,7 @@ fn a_connection_with_starttls_is_one_epoll_ctl_and_two_round_trips_more() {
             assert_eq!(client.rest(), b"");
         }
     });
-    let controls: Vec<&Call> = calls.named(&["epoll_ctl"]).collect();
-    assert_eq!(controls.len(), CLIENTS, "{}", calls.summary());
-    assert!(controls.iter().all(|call| call.arguments.contains("EPOLL_CTL_ADD")), "{controls:?}");
-    assert_eq!(calls.named(&["close"]).count(), CLIENTS, "{}", calls.summary());
+    calls.assert_connections(CLIENTS);
     // EHLO, STARTTLS, the hello and the end of the handshake, EHLO, which may come with that, the
     // message's four, QUIT.
     let reads = calls.named(READS).count();
@@ -303,6 +297,16 @@ impl Calls {
         assert_eq!(self.named(WRITES).count(), count, "{}", self.summary());
         // The marker at the end was waited for, too.
         assert!(self.waits() <= count + 1, "{}", self.summary());
+    }
+
+    /// So many connections were registered once each, and closed.
+    #[track_caller]
+    fn assert_connections(&self, count: usize) {
+        let controls: Vec<&Call> = self.named(&["epoll_ctl"]).collect();
+        assert_eq!(controls.len(), count, "{}", self.summary());
+        let once = controls.iter().all(|call| call.arguments.contains("EPOLL_CTL_ADD"));
+        assert!(once, "{controls:?}");
+        assert_eq!(self.named(&["close"]).count(), count, "{}", self.summary());
     }
 
     /// Nothing else was asked for but reads, writes, waits, the time, and these.

@@ -7,14 +7,15 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Write as _;
-use std::sync::Arc;
 
 use mailfly::limits::{READ_BUFFER_BYTES, TLS_STATE_BYTES, TLS_WORK_BYTES};
 use mailfly::tls::{Identity, Tls, TlsId};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, version};
+use rustls::{ClientConnection, version};
+
+use self::other_side::connection as client;
+
+#[path = "support/tls.rs"]
+mod other_side;
 
 thread_local! {
     /// Whether to count, how much there is now, and the most there was.
@@ -57,55 +58,6 @@ fn counted<T>(work: impl FnOnce() -> T) -> T {
     let result = work();
     COUNTS.set(false);
     result
-}
-
-/// Trusts whomever it talks to.
-#[derive(Debug)]
-struct Trusting;
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider().signature_verification_algorithms.supported_schemes()
-    }
-}
-
-fn client(version: &'static rustls::SupportedProtocolVersion) -> ClientConnection {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[version])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting))
-        .with_no_client_auth();
-    ClientConnection::new(Arc::new(config), "mail.test".try_into().unwrap()).unwrap()
 }
 
 /// Brings the server everything that the client has to say, and its answer back.

@@ -7,25 +7,16 @@ use std::sync::{Arc, LazyLock};
 
 use mailfly::limits::{READ_BUFFER_BYTES, TLS_OUTGOING_BYTES, TLS_RECORD_BYTES_MAX};
 use mailfly::tls::{Broken, Identity, Opened, Tls, TlsId};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, version};
+use rustls::{ClientConfig, ClientConnection, version};
+
+#[path = "../../tests/support/tls.rs"]
+mod other_side;
 
 static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::self_signed("mail.test").unwrap());
 
 /// TLS 1.2 and 1.3.
-static CLIENTS: LazyLock<[Arc<ClientConfig>; 2]> = LazyLock::new(|| {
-    [&version::TLS12, &version::TLS13].map(|version| {
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Trusting))
-            .with_no_client_auth();
-        Arc::new(config)
-    })
-});
+static CLIENTS: LazyLock<[Arc<ClientConfig>; 2]> =
+    LazyLock::new(|| [&version::TLS12, &version::TLS13].map(other_side::configuration));
 
 /// The first byte of the input says who the peer is and how far it gets, the second how its bytes
 /// are cut, the next two where the rest of the input comes in.
@@ -190,44 +181,5 @@ impl Client {
             self.0.read_tls(&mut bytes).unwrap();
             self.0.process_new_packets().unwrap();
         }
-    }
-}
-
-/// Trusts whomever it talks to, as the certificate here is nobody's.
-#[derive(Debug)]
-struct Trusting;
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ring::default_provider().signature_verification_algorithms.supported_schemes()
     }
 }

@@ -1,7 +1,7 @@
 //! A client's side of TLS, by rustls: it trusts whomever it talks to, as the certificates here are
 //! nobody's. Not here: what is said through it.
 
-#![allow(dead_code, reason = "benchmarks use a part of this")]
+#![allow(dead_code, reason = "whoever takes this in uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::io;
@@ -30,13 +30,18 @@ pub(crate) fn shake_hands(stream: TcpStream) -> io::Result<TlsStream> {
 
 /// A client's end, which has said nothing yet.
 pub(crate) fn connection(version: &'static SupportedProtocolVersion) -> ClientConnection {
+    ClientConnection::new(configuration(version), "mail.test".try_into().unwrap()).unwrap()
+}
+
+/// What a client's end may do.
+pub(crate) fn configuration(version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[version])
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Trusting))
         .with_no_client_auth();
-    ClientConnection::new(Arc::new(config), "mail.test".try_into().unwrap()).unwrap()
+    Arc::new(config)
 }
 
 #[derive(Debug)]
