@@ -84,8 +84,6 @@ struct Listener {
     socket: TcpListener,
     /// Whether peers may be waiting. Edges come once, so this stays until accepting finds none.
     ready: bool,
-    /// Until when nothing is accepted here while there is next to no room.
-    rest_until_ms: u64,
     /// How many peers were accepted while there was next to no room, and until when that is counted.
     crowded: u32,
     counted_until_ms: u64,
@@ -93,7 +91,12 @@ struct Listener {
 
 impl Listener {
     fn new(socket: TcpListener) -> Self {
-        Self { socket, ready: false, rest_until_ms: 0, crowded: 0, counted_until_ms: 0 }
+        Self { socket, ready: false, crowded: 0, counted_until_ms: 0 }
+    }
+
+    /// Until when nothing is accepted here while there is next to no room; 0 if some may be.
+    fn crowded_until_ms(&self) -> u64 {
+        if self.crowded < CROWDED_ACCEPTS_PER_REST { 0 } else { self.counted_until_ms }
     }
 }
 
@@ -154,14 +157,11 @@ impl Listeners {
             (listener.crowded, listener.counted_until_ms) = (0, now_ms + ACCEPT_REST_MS);
         }
         listener.crowded += 1;
-        if listener.crowded >= CROWDED_ACCEPTS_PER_REST {
-            listener.rest_until_ms = listener.counted_until_ms;
-        }
     }
 
     /// Whether as many were accepted as may be where there is next to no room.
     pub(super) fn has_its_crowd(&self, listener: ListenerId, now_ms: u64) -> bool {
-        self.listeners.get(listener.0).is_some_and(|listener| now_ms < listener.rest_until_ms)
+        self.listeners.get(listener.0).is_some_and(|listener| now_ms < listener.crowded_until_ms())
     }
 
     /// Whether the system was out of descriptors or memory a moment ago.
@@ -177,7 +177,7 @@ impl Listeners {
     /// When accepting has something to do: none while nobody waits.
     pub(super) fn next_ms(&self) -> Option<u64> {
         let ready = self.listeners.iter().filter(|listener| listener.ready);
-        let rested_ms = ready.map(|listener| listener.rest_until_ms).min()?;
+        let rested_ms = ready.map(Listener::crowded_until_ms).min()?;
         Some(rested_ms.max(self.rest_until_ms.unwrap_or(0)))
     }
 
