@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use mio::net::TcpStream;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::sys;
 
@@ -47,13 +47,29 @@ impl Dial {
         if let Some(bytes) = receive_buffer_bytes {
             socket.set_recv_buffer_size(bytes)?;
         }
-        if let Some(source) = self.source() {
+        if self.sources > 0 {
             sys::bind_address_no_port(&socket);
+        }
+        self.connect_from_next(SockRef::from(&socket))?;
+        Ok(TcpStream::from_std(socket.into()))
+    }
+
+    /// Begins to connect anew with the socket of a connection that [`sys::disconnect`] ended. It
+    /// spares making, registering and closing one: a quarter of what a connection costs here.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn reconnect(&mut self, stream: &TcpStream) -> io::Result<()> {
+        self.connect_from_next(SockRef::from(stream))
+    }
+
+    fn connect_from_next(&mut self, socket: SockRef<'_>) -> io::Result<()> {
+        if let Some(source) = self.source() {
             socket.bind(&source.into())?;
         }
         match socket.connect(&self.target.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-            _ => Ok(TcpStream::from_std(socket.into())),
+            _ => Ok(()),
         }
     }
 
@@ -61,5 +77,58 @@ impl Dial {
         let number = self.next.checked_rem(self.sources)?;
         self.next = self.next.wrapping_add(1);
         Some((Ipv4Addr::from(u32::from(self.sources_from) + number), 0).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::{TcpListener, TcpStream as BlockingStream};
+
+    use super::*;
+
+    /// From so many sources: to whom connections are accepted in turn, and by whom they are made.
+    fn dial(sources: u32) -> (TcpListener, Dial) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let target = listener.local_addr().unwrap();
+        (listener, Dial::new(target, sources, Ipv4Addr::new(127, 0, 0, 2)))
+    }
+
+    fn accept(listener: &TcpListener) -> (BlockingStream, SocketAddr) {
+        listener.accept().unwrap()
+    }
+
+    #[test]
+    fn a_disconnected_socket_connects_again_and_hears_nothing_of_before() {
+        let (listener, mut dial) = dial(0);
+        let mut stream = dial.connect().unwrap();
+        let (mut first, _) = accept(&listener);
+        first.write_all(b"of before").unwrap();
+
+        sys::disconnect(&stream).unwrap();
+        let ended = first.read(&mut [0; 1]).map_err(|error| error.kind());
+        assert_eq!(ended, Err(ErrorKind::ConnectionReset));
+
+        dial.reconnect(&stream).unwrap();
+        let (mut second, _) = accept(&listener);
+        let heard = stream.read(&mut [0; 16]).map_err(|error| error.kind());
+        assert_eq!(heard, Err(ErrorKind::WouldBlock));
+        stream.write_all(b"anew").unwrap();
+        let mut said = [0; 4];
+        second.read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"anew");
+    }
+
+    #[test]
+    fn who_connects_again_comes_from_the_next_source() {
+        let (listener, mut dial) = dial(2);
+        let stream = dial.connect().unwrap();
+        let mut sources = vec![accept(&listener).1.ip()];
+        for _ in 0..2 {
+            sys::disconnect(&stream).unwrap();
+            dial.reconnect(&stream).unwrap();
+            sources.push(accept(&listener).1.ip());
+        }
+        assert_eq!(sources, [2, 3, 2].map(|last| Ipv4Addr::new(127, 0, 0, last)));
     }
 }

@@ -25,7 +25,7 @@ use crate::measure::Measure;
 use crate::pacing::Pacing;
 use crate::plan::Plan;
 use crate::side::{SIDE_TOKENS, SideLoad};
-use crate::sys::Timer;
+use crate::sys::{self, Timer};
 use crate::timeline::Timeline;
 use crate::tls::{Encryption, Tls};
 use crate::traffic::{Outgoing, Traffic};
@@ -65,6 +65,8 @@ pub(crate) struct Flood<'a> {
 #[derive(Debug)]
 struct Slot {
     stream: Option<TcpStream>,
+    /// The socket of its last connection, disconnected and registered, for the next one.
+    spare: Option<TcpStream>,
     connection: Connection,
     /// What lies between the two, if anything does.
     tls: Option<Tls>,
@@ -104,6 +106,7 @@ impl<'a> Flood<'a> {
         let manner = Manner::of(plan);
         let slot = |_| Slot {
             stream: None,
+            spare: None,
             connection: Connection::new(manner),
             tls: None,
             outgoing: None,
@@ -336,10 +339,13 @@ impl<'a> Flood<'a> {
         slot.outgoing = None;
         slot.wants_writable = false;
         self.open += 1;
-        let opened = self.dial.connect().and_then(|mut stream| {
-            self.poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
-            Ok(stream)
-        });
+        let opened = match slot.spare.take() {
+            Some(stream) => self.dial.reconnect(&stream).map(|()| stream),
+            None => self.dial.connect().and_then(|mut stream| {
+                self.poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+                Ok(stream)
+            }),
+        };
         match opened {
             Ok(stream) => slot.stream = Some(stream),
             Err(error) => self.fault(index, broken(Phase::Banner, &error)),
@@ -499,7 +505,12 @@ impl<'a> Flood<'a> {
 
     /// A conversation that ended as it should.
     fn close(&mut self, index: usize) {
+        let slot = &mut self.slots[index];
+        // One that is told when there is room to write would be told so of each connection.
+        let spare =
+            slot.stream.take_if(|stream| !slot.wants_writable && sys::disconnect(stream).is_ok());
         self.drop_stream(index);
+        self.slots[index].spare = spare;
         self.reopen(index);
     }
 

@@ -128,3 +128,22 @@ pub(crate) fn bind_address_no_port(socket: &impl AsRawFd) {
         );
     }
 }
+
+/// Ends a connection with a reset and leaves its socket as if it were new, but for its options and
+/// its place in epoll: `connect(2)` with `AF_UNSPEC`.
+///
+/// # Errors
+/// The kernel will not have it; then the socket is of no more use.
+pub(crate) fn disconnect(socket: &impl AsRawFd) -> io::Result<()> {
+    let nobody =
+        libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+    // SAFETY: the kernel reads one `sockaddr`, which lives until the call returns.
+    let result = unsafe {
+        libc::connect(
+            socket.as_raw_fd(),
+            &raw const nobody,
+            size_of::<libc::sockaddr>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
