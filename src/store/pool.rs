@@ -20,7 +20,7 @@ use bytemuck::{Pod, Zeroable};
 use memmap2::{MmapMut, MmapOptions};
 
 use crate::limits::PAST_CACHES_BYTES_MIN;
-use crate::sys::stream::copy_past_caches;
+use crate::sys::stream::past_caches;
 
 const LINK_BYTES: usize = size_of::<u32>();
 
@@ -191,11 +191,25 @@ impl<const ARENA_BYTES: usize> Pool<ARENA_BYTES> {
     ///
     /// # Errors
     /// [`Exhausted`] if the arenas that it takes are not free.
-    pub fn append(&mut self, chain: &mut Chain, mut bytes: &[u8]) -> Result<(), Exhausted> {
+    pub fn append(&mut self, chain: &mut Chain, bytes: &[u8]) -> Result<(), Exhausted> {
         if Self::arenas_for(chain, bytes.len()) > self.free {
             return Err(Exhausted);
         }
-        let is_long = bytes.len() >= PAST_CACHES_BYTES_MIN;
+        if bytes.len() >= PAST_CACHES_BYTES_MIN {
+            past_caches(|past| self.append_with(chain, bytes, |into, from| past.copy(into, from)));
+        } else {
+            self.append_with(chain, bytes, <[u8]>::copy_from_slice);
+        }
+        Ok(())
+    }
+
+    /// Appends, and copies as `copy` does. The caller has seen that there are the arenas for it.
+    fn append_with(
+        &mut self,
+        chain: &mut Chain,
+        mut bytes: &[u8],
+        copy: impl Fn(&mut [u8], &[u8]),
+    ) {
         while !bytes.is_empty() {
             if chain.is_empty() || chain.tail_offset as usize == ARENA_BYTES {
                 self.lengthen(chain);
@@ -203,16 +217,10 @@ impl<const ARENA_BYTES: usize> Pool<ARENA_BYTES> {
             let offset = chain.tail_offset as usize;
             let (now, later) = bytes.split_at(bytes.len().min(ARENA_BYTES - offset));
             let start = self.arena_start(chain.tail) + offset;
-            let into = &mut self.map[start..start + now.len()];
-            if is_long {
-                copy_past_caches(into, now);
-            } else {
-                into.copy_from_slice(now);
-            }
+            copy(&mut self.map[start..start + now.len()], now);
             chain.tail_offset += now.len() as u32;
             bytes = later;
         }
-        Ok(())
     }
 
     /// Takes `bytes` off the front of a chain; arenas that are left behind become free.
