@@ -293,6 +293,9 @@ mod tests {
         for (index, rule) in Rule::ALL.into_iter().enumerate() {
             assert_eq!(rule as usize, index);
             assert_eq!(rule.name().parse(), Ok(rule));
+            assert_eq!(rule.to_string(), rule.name());
+            let same = Rule::ALL.into_iter().filter(|other| other.reason() == rule.reason());
+            assert_eq!(same.count(), 1, "each has a reason of its own");
             assert!(rule.reason().is_ascii() && rule.reason().len() < 64);
         }
         assert_eq!("Messages".parse::<Rule>(), Err(UnknownName));

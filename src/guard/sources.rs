@@ -774,7 +774,8 @@ mod tests {
             (Action::Tarpit, 5 * MINUTE, true),
         ] {
             let mut rules = only(Rule::Messages, setting(1, MINUTE, ban_ms));
-            let offences = Setting { action, ..setting(20, 10 * MINUTE, 10 * MINUTE) };
+            // What led to it is forgotten long before it ends.
+            let offences = Setting { action, ..setting(20, MINUTE, 10 * MINUTE) };
             rules.set(Rule::Offences, Some(offences)).unwrap();
             let mut sources = Sources::new(1, 9);
             assert!(send(&mut sources, ipv4(1), 2, &rules, 0));

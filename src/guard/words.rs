@@ -145,6 +145,13 @@ mod tests {
         assert!(words.memory_bytes() > most.len() / 2);
         assert!(words.found_in(b"see w9999") && !words.found_in(b"w99990"));
         assert_eq!(Words::parse(&format!("{most}more")).unwrap_err(), WordsError::TooMany);
+        for (error, said) in [
+            (WordsError::TooLong(2), "line 2 is longer than"),
+            (WordsError::TooMany, "more than"),
+            (WordsError::TooMuch, "too much"),
+        ] {
+            assert!(error.to_string().starts_with(said), "{error}");
+        }
     }
 
     proptest! {

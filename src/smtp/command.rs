@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn every_verb_is_found_by_its_name_and_by_no_beginning_of_it() {
+    fn every_verb_is_found_by_its_name_and_by_nothing_else() {
         for verb in Verb::ALL {
             let name = verb.as_str().as_bytes();
             assert_eq!(Verb::first(name), Some((verb, &b""[..])));
@@ -373,6 +373,12 @@ mod tests {
                 assert_eq!(Verb::first(&name[..length]), None, "{verb:?}");
             }
             assert_eq!(Verb::first(&[name, b"X"].concat()), None, "{verb:?}");
+            for at in 0..name.len() {
+                // A letter that no verb has.
+                let mut other = name.to_vec();
+                other[at] = b'Z';
+                assert_eq!(Verb::first(&other), None, "{verb:?} at {at}");
+            }
         }
     }
 

@@ -213,6 +213,30 @@ mod tests {
     }
 
     #[test]
+    fn a_mailbox_has_room_for_the_longest_message_behind_its_header() {
+        for (message_bytes_max, arenas) in [
+            (10 * ARENA_BYTES - BODY_HEADER_BYTES, 10),
+            (10 * ARENA_BYTES - BODY_HEADER_BYTES + 1, 11),
+        ] {
+            let asked = Demand { message_bytes_max, mailbox_bytes_max: 0, ..demand() };
+            let needed_bytes = (arenas + RECORD_ARENAS_MAX) * ARENA_BYTES;
+            assert_eq!(Capacity::of(&asked), Err(Shortage::Mailbox { needed_bytes }));
+        }
+    }
+
+    #[test]
+    fn a_shortage_says_what_is_missing_and_how_much() {
+        for (shortage, said) in [
+            (Shortage::Zero("mailboxes"), "mailboxes is 0"),
+            (Shortage::Mailbox { needed_bytes: 7 }, "a mailbox needs 7 bytes"),
+            (Shortage::Memory { needed_bytes: 7 }, "the pool needs 7 bytes"),
+            (Shortage::Message, "the longest message has more than 1073741824 bytes"),
+        ] {
+            assert!(shortage.to_string().starts_with(said), "{shortage}");
+        }
+    }
+
+    #[test]
     fn nothing_may_be_zero_and_no_message_longer_than_records_count() {
         for asked in [
             Demand { mailboxes_max: 0, ..demand() },

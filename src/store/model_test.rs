@@ -15,6 +15,7 @@ const NAMES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
 const MAILBOXES: u32 = 6;
 const MESSAGES_PER_MAILBOX: u32 = 8;
 const MESSAGE_BYTES: usize = 40_000;
+const MAILBOX_BYTES: usize = 150_000;
 const TTL_MS: u64 = 1_000;
 const DRAFTS: usize = 3;
 /// Lengths that are just within a bound, by themselves or two of them together, or just past it.
@@ -32,7 +33,7 @@ fn demand() -> Demand {
     let mut demand = Demand {
         memory_bytes: 0,
         mailboxes_max: MAILBOXES,
-        mailbox_bytes_max: 150_000,
+        mailbox_bytes_max: MAILBOX_BYTES,
         mailbox_messages_max: MESSAGES_PER_MAILBOX,
         message_bytes_max: MESSAGE_BYTES,
         ttl_ms: Some(TTL_MS),
@@ -202,6 +203,7 @@ impl World {
                     Ok(()) => {
                         model.body.extend(bytes);
                         assert!(model.body.len() <= MESSAGE_BYTES);
+                        assert_eq!(draft.body_bytes(), model.body.len());
                         model.kept = true;
                     }
                     Err(refusal) => assert!(
@@ -413,6 +415,8 @@ impl World {
             };
             let sent = self.sent.iter().filter(of_this).count() as u64;
             let there = store.messages(mailbox, self.now).count() as u64;
+            let bytes: usize = store.messages(mailbox, self.now).map(|m| m.body_bytes).sum();
+            assert!(bytes <= MAILBOX_BYTES, "a mailbox keeps within its share");
             assert_eq!(sent, there + lost.total(), "what cannot be read is counted, swept or not");
             let expired =
                 |sent: &&Sent| !sent.gone_young && self.now.monotonic_ms >= sent.at_ms + TTL_MS;

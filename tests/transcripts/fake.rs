@@ -18,6 +18,8 @@ pub(crate) struct Room {
     pub(crate) drafts_opened_max: usize,
     pub(crate) local_part_bytes_max: usize,
     pub(crate) draft_bytes_max: usize,
+    /// What is said to more than that.
+    pub(crate) too_long: Refusal,
 }
 
 impl Default for Room {
@@ -26,6 +28,7 @@ impl Default for Room {
             drafts_opened_max: usize::MAX,
             local_part_bytes_max: usize::MAX,
             draft_bytes_max: usize::MAX,
+            too_long: Refusal::DraftsFull,
         }
     }
 }
@@ -75,7 +78,7 @@ impl World for Fake {
 
     fn append(&mut self, draft: &mut Draft, bytes: &[u8]) -> Result<(), Refusal> {
         if draft.message.bytes.len() + bytes.len() > self.room.draft_bytes_max {
-            return Err(Refusal::DraftsFull);
+            return Err(self.room.too_long);
         }
         draft.message.bytes.extend_from_slice(bytes);
         self.appends += 1;

@@ -12,7 +12,8 @@ use std::sync::LazyLock;
 
 use fake::{Fake, Room};
 use mailfly::limits::{
-    BODY_JOINED_BYTES, BODY_PIECE_BYTES_SHORT, BODY_PIECES_MAX, LINE_BYTES_MAX, REPLY_BYTES_MAX,
+    BODY_JOINED_BYTES, BODY_PIECE_BYTES_SHORT, BODY_PIECES_MAX, FAULTS_MAX, LINE_BYTES_MAX,
+    REPLY_BYTES_MAX,
 };
 use mailfly::output::Output;
 use mailfly::progress::Then;
@@ -35,6 +36,7 @@ struct Line {
     replies: Vec<u8>,
     closed: bool,
     message_bytes_max: usize,
+    faults_max: u8,
     /// Whether STARTTLS is offered.
     starttls: bool,
     /// It was answered: the rest is for TLS.
@@ -52,6 +54,7 @@ impl Line {
             replies: vec![],
             closed: false,
             message_bytes_max: MESSAGE_BYTES_MAX,
+            faults_max: FAULTS_MAX,
             starttls: false,
             encrypting: false,
         };
@@ -61,7 +64,9 @@ impl Line {
     }
 
     fn settings(&self) -> Settings<'static> {
-        Settings::new(&SERVER, self.policy, self.message_bytes_max).with_starttls(self.starttls)
+        Settings::new(&SERVER, self.policy, self.message_bytes_max)
+            .with_starttls(self.starttls)
+            .with_faults_max(self.faults_max)
     }
 
     fn flush(&mut self) {
@@ -354,6 +359,36 @@ fn faults_and_refusals_are_told_to_the_world() {
     line.send(b"x\r\nHELO a\r\nMAIL FROM:<a@x> SIZE=1000\r\nEXPN x\r\n");
     assert_eq!(line.world.faults.len(), 2);
     assert_eq!(line.world.refusals, [Refusal::MessageTooLarge]);
+}
+
+#[test]
+fn as_many_faults_are_forgiven_as_the_settings_say_and_none_by_curt() {
+    for faults_max in [1, 2, 3, FAULTS_MAX] {
+        let mut line = Line::open(Policy::Rfc, 4096, Room::default());
+        line.faults_max = faults_max;
+        for fault in 1..=faults_max {
+            assert!(!line.closed, "{fault} of {faults_max}");
+            line.send(b"x\r\n");
+        }
+        assert!(line.closed && line.replies().contains("\r\n421 "), "{faults_max}");
+    }
+    // Curt does not wait for a chunk that has no place here either.
+    let mut line = Line::open(Policy::Curt, 4096, Room::default());
+    line.send(b"HELO a\r\nBDAT 6\r\n");
+    assert!(line.closed && line.replies().ends_with("550 No such user\r\n"));
+}
+
+#[test]
+fn after_a_chunk_that_is_thrown_away_only_chunks_and_a_new_message_have_their_place() {
+    let room = Room { draft_bytes_max: 1, too_long: Refusal::Discarded, ..Room::default() };
+    let mut line = Line::open(Policy::Rfc, 4096, room);
+    line.send(b"HELO a\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@y>\r\nBDAT 2\r\nhi");
+    line.replies.clear();
+    line.send(b"RCPT TO:<c@y>\r\nDATA\r\nBDAT 2 LAST\r\nhoMAIL FROM:<a@x>\r\n");
+    let bad_sequence = "503 5.5.1 Bad sequence of commands\r\n";
+    let taken = "250 2.0.0 Ok\r\n";
+    assert_eq!(line.replies(), [bad_sequence, bad_sequence, taken, "250 2.1.0 Ok\r\n"].concat());
+    assert!(line.world.stored.is_empty());
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn answer(line: &mut Line, bytes: &[u8]) -> String {
 #[test]
 fn what_was_said_before_does_not_count_and_it_is_offered_once() {
     let mut line = line(Policy::Rfc);
+    assert!(!line.session.is_encrypted());
     let before = answer(&mut line, BEFORE);
     assert!(before.contains("250-STARTTLS\r\n") && before.ends_with(READY), "{before}");
     assert!(line.encrypting && line.session.is_encrypted() && line.session.is_idle());
