@@ -221,6 +221,16 @@ mod tests {
     }
 
     #[test]
+    fn nothing_gives_way_where_there_is_room() {
+        let mut store = store(&[0]);
+        let free = store.pool.free_arenas();
+        store.make_room(free, at(0)).unwrap();
+        assert_eq!(store.figures().lost.memory_full, 0);
+        store.make_room(free + 1, at(0)).unwrap();
+        assert_eq!(store.figures().lost.memory_full, 1);
+    }
+
+    #[test]
     fn law_a_round_of_sweeps_takes_all_that_has_expired_and_nothing_else_however_it_is_cut() {
         for slots in [1, 2, 3, 5, 8, 100] {
             let mut store = store(&[0, 10, 20]);
