@@ -78,9 +78,9 @@ fn a_file_without_secrets_ends_the_start_and_its_contents_are_not_said() {
     for (path, reason) in [
         ("/does/not/exist".to_owned(), "No such file"),
         (path(&short), "line 1: a secret has at least 8 bytes"),
-        (path(&long), "4096 bytes are the most"),
+        (path(&long), "longer than 4096 bytes"),
         ("/dev/null".to_owned(), "no secret in it"),
-        ("/dev/zero".to_owned(), "4096 bytes are the most"),
+        ("/dev/zero".to_owned(), "longer than 4096 bytes"),
     ] {
         for key in ["--http-read-secret", "--http-delete-secret"] {
             let mut command = Command::new("timeout");

@@ -438,7 +438,7 @@ fn what_cannot_be_had_is_said_with_what_to_change() {
             &["--connections 4294967295 needs", "--connections at most"],
         ),
         (&["--config=/does/not/exist"], &["/does/not/exist: No such file"]),
-        (&["--config=/dev/zero"], &["/dev/zero: too long"]),
+        (&["--config=/dev/zero"], &["/dev/zero: longer than 1048576 bytes"]),
     ];
     for (flags, said) in cases {
         let message = Run::new(flags).complains(1);

@@ -1,11 +1,9 @@
 //! The configuration file: TOML, its keys the flags' names. And the file of words that it may name.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::keys::nearest;
-use super::{Error, Keys};
+use super::{Error, Keys, named_file};
 use crate::guard::Words;
 use crate::limits::CONFIG_FILE_BYTES_MAX;
 
@@ -14,8 +12,7 @@ use crate::limits::CONFIG_FILE_BYTES_MAX;
 /// # Errors
 /// It cannot be read, or is not understood.
 pub(super) fn read(path: &Path) -> Result<Keys, Error> {
-    let text = text(path).map_err(|error| Error::Unreadable { path: path.to_owned(), error })?;
-    parse(&text).map_err(|reason| Error::File { path: path.to_owned(), reason })
+    parse(&text(path)?).map_err(|reason| Error::File { path: path.to_owned(), reason })
 }
 
 /// Reads a list of words, and makes sure that it is one.
@@ -23,20 +20,16 @@ pub(super) fn read(path: &Path) -> Result<Keys, Error> {
 /// # Errors
 /// It cannot be read, or is none.
 pub(super) fn read_words(path: &Path) -> Result<String, Error> {
-    let text = text(path).map_err(|error| Error::Unreadable { path: path.to_owned(), error })?;
+    let text = text(path)?;
     match Words::parse(&text) {
         Ok(_) => Ok(text),
         Err(error) => Err(Error::File { path: path.to_owned(), reason: error.to_string() }),
     }
 }
 
-fn text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(CONFIG_FILE_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
-    if text.len() > CONFIG_FILE_BYTES_MAX {
-        return Err(io::Error::other("too long for a configuration file"));
-    }
-    Ok(text)
+fn text(path: &Path) -> Result<String, Error> {
+    named_file::read_text(path, CONFIG_FILE_BYTES_MAX)
+        .map_err(|error| Error::Unreadable { path: path.to_owned(), error })
 }
 
 impl Keys {

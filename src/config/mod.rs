@@ -20,6 +20,7 @@ mod file;
 mod file_key;
 mod keys;
 mod machine;
+pub mod named_file;
 mod network_key;
 mod rules;
 mod settings;

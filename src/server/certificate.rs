@@ -2,11 +2,10 @@
 //! to read them again; without, one that is made. Not here: how they are used (`tls`).
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::config::Settings;
+use crate::config::{Settings, named_file};
 use crate::limits::TLS_FILE_BYTES_MAX;
 use crate::tls::{Identity, IdentityError};
 
@@ -43,12 +42,6 @@ pub(super) fn load(settings: &Settings) -> Result<Identity, CertificateError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let unreadable = |error| CertificateError::Unreadable(path.to_owned(), error);
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    let read = file.take(TLS_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes);
-    match read.map_err(unreadable)? {
-        read if read > TLS_FILE_BYTES_MAX => Err(unreadable(io::ErrorKind::FileTooLarge.into())),
-        _ => Ok(bytes),
-    }
+    named_file::read(path, TLS_FILE_BYTES_MAX)
+        .map_err(|error| CertificateError::Unreadable(path.to_owned(), error))
 }
