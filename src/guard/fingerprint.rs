@@ -228,6 +228,7 @@ mod tests {
         let expected = features(1, &[format!("{plain} order 123").as_bytes()]).unwrap();
         for same in [
             format!("{}, ORDER: 987!", plain.to_uppercase()),
+            format!("{}=order=5", plain.replace(' ', "=")),
             format!("<p>{}</p> order 555", plain.replace(' ', "\r\n"))
                 .replace("<p>", "")
                 .replace("</p>", ""),

@@ -301,6 +301,22 @@ fn offences_weigh_toward_a_ban() {
 }
 
 #[test]
+fn who_shows_wrong_secrets_waits_until_the_ban_is_over_in_whole_seconds() {
+    let mut guard = guard(Rules::default());
+    let (peer, _) = guard.reader_connected(from(1), at(0));
+    for _ in 0..8 {
+        assert_eq!(guard.offended(&peer, Offence::WrongSecret, at(0)), Verdict::Allow);
+        assert_eq!(guard.secrets_wait_seconds(&peer, at(0)), None);
+    }
+    assert_ne!(guard.offended(&peer, Offence::WrongSecret, at(0)), Verdict::Allow);
+    for (now_ms, seconds) in
+        [(0, Some(600)), (1, Some(600)), (10 * MINUTE - 1, Some(1)), (10 * MINUTE, None)]
+    {
+        assert_eq!(guard.secrets_wait_seconds(&peer, at(now_ms)), seconds, "at {now_ms} ms");
+    }
+}
+
+#[test]
 fn who_is_to_be_slowed_down_is_let_in_and_who_is_discarded_is_not_told() {
     for action in [Action::Tarpit, Action::Discard] {
         let mut rules = Rules::default();
