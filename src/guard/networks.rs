@@ -219,6 +219,13 @@ mod tests {
     }
 
     #[test]
+    fn one_address_is_shown_without_a_prefix() {
+        for text in ["192.0.2.1", "2001:db8::1", "192.0.2.0/31", "2001:db8::/127"] {
+            assert_eq!(network(text).to_string(), text);
+        }
+    }
+
+    #[test]
     fn a_list_has_an_end() {
         let most = vec![network("192.0.2.1"); NETWORKS_MAX];
         assert_eq!(Networks::new(&most).unwrap().as_slice(), most);

@@ -166,6 +166,22 @@ mod tests {
         matches!(seen, Seen::Banned(_) | Seen::StillBanned(_))
     }
 
+    #[test]
+    fn as_many_networks_as_it_takes_get_a_subject_banned_where_they_do_not_share_a_count() {
+        let mut banned = 0;
+        for seed in 0..100 {
+            let mut repeats = Repeats::new(1, seed);
+            for network in 0..GUARD_REPEAT_NETWORKS_MIN as u16 {
+                for _ in 0..SETTING.count_max {
+                    let seen = repeats.seen(b"subject", source(network, 1), &SETTING, 0);
+                    banned += u32::from(matches!(seen, Seen::Banned(_)));
+                }
+            }
+        }
+        // Four networks fall on four of sixteen counts in two of three cases.
+        assert!((50..85).contains(&banned), "{banned} of 100");
+    }
+
     proptest! {
         #[test]
         fn fewer_networks_than_it_takes_never_get_anything_banned(

@@ -224,9 +224,12 @@ mod tests {
         for key in 0..16 {
             assert!(put(&mut table, key, Worth::Kept));
         }
-        assert!(!put(&mut table, 16, Worth::Kept));
+        let has_place = |table: &Table<Known>| {
+            table.has_place(table.key(&16_u64.to_le_bytes()), |known| known.1)
+        };
+        assert!(!has_place(&table) && !put(&mut table, 16, Worth::Kept));
         assert!(put(&mut table, 3, counted(1, 1)), "what is there is found");
-        assert!(put(&mut table, 16, Worth::Kept));
+        assert!(has_place(&table) && put(&mut table, 16, Worth::Kept));
         assert_eq!(known(&table, 3), None);
     }
 
