@@ -408,7 +408,7 @@ impl Standing {
 
     fn worth(&self, rules: &Rules, now_ms: u64) -> Worth {
         let is_banned = self.ban.is_some_and(|ban| ban.until_ms > now_ms);
-        if self.open != [0; 2] || is_banned || self.offences_until_ms > now_ms {
+        if self.open != [0; 2] || is_banned {
             return Worth::Kept;
         }
         let count = [Rule::Connections, Rule::Messages, Rule::Offences]
