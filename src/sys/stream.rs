@@ -4,24 +4,27 @@
 const LINE_BYTES: usize = 64;
 
 /// Does `work`, whose copies with [`PastCaches`] other processors see when this returns.
-pub fn past_caches<R>(work: impl FnOnce(PastCaches) -> R) -> R {
+pub fn past_caches<R>(work: impl FnOnce(PastCaches<'_>) -> R) -> R {
     // One for all of them: with one behind each arena 10 KiB take half as long again.
-    let _fence = Fence;
-    work(PastCaches::new())
+    let fence = Fence;
+    work(PastCaches::before(&fence))
 }
 
 /// Copies past the caches, as long as [`past_caches`] has it done.
 #[derive(Clone, Copy, Debug)]
-pub struct PastCaches {
+pub struct PastCaches<'fence> {
+    /// Its copies are made before this is dropped.
+    _fence: &'fence Fence,
     /// The processor has vectors of half a cache line. With those of a quarter, which each x86_64
     /// has, 10 KiB take a third longer.
     #[cfg(target_arch = "x86_64")]
     has_avx: bool,
 }
 
-impl PastCaches {
-    fn new() -> Self {
+impl<'fence> PastCaches<'fence> {
+    fn before(fence: &'fence Fence) -> Self {
         Self {
+            _fence: fence,
             #[cfg(target_arch = "x86_64")]
             has_avx: is_x86_feature_detected!("avx"),
         }
@@ -107,6 +110,7 @@ fn copy_lines_sse2(into: &mut [[u8; LINE_BYTES]], from: &[[u8; LINE_BYTES]]) {
 }
 
 /// Orders what was streamed before whatever follows it, when it is dropped.
+#[derive(Debug)]
 struct Fence;
 
 impl Drop for Fence {
@@ -130,10 +134,10 @@ mod tests {
         past_caches(copies_at_every_alignment);
         // As where there are no wider vectors.
         #[cfg(target_arch = "x86_64")]
-        past_caches(|_| copies_at_every_alignment(PastCaches { has_avx: false }));
+        past_caches(|past| copies_at_every_alignment(PastCaches { has_avx: false, ..past }));
     }
 
-    fn copies_at_every_alignment(past_caches: PastCaches) {
+    fn copies_at_every_alignment(past_caches: PastCaches<'_>) {
         const ROOM_BYTES: usize = 6 * LINE_BYTES;
         let from: Vec<u8> = (0..ROOM_BYTES).map(|index| (index % 251) as u8).collect();
         for into_start in 0..LINE_BYTES {
