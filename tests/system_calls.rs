@@ -125,6 +125,14 @@ fn a_long_message_is_read_as_it_comes_and_never_in_vain() {
     calls.assert_nothing_else(&[]);
 }
 
+/// All of a conversation that is left for one message.
+fn bring_and_leave<S: Read + Write>(mut client: Client<S>, body: &[u8]) {
+    lockstep(&mut client, body);
+    client.send(b"QUIT\r\n");
+    client.expect("221");
+    assert_eq!(client.rest(), b"");
+}
+
 #[test]
 fn a_connection_is_one_accept_one_epoll_ctl_and_one_close_besides_its_round_trips() {
     let Some(traced) = Traced::start() else { return };
@@ -132,11 +140,7 @@ fn a_connection_is_one_accept_one_epoll_ctl_and_one_close_besides_its_round_trip
     let body = [&message(1, 1000)[..], b"\r\n", END].concat();
     let calls = traced.record(|| {
         for _ in 0..MESSAGES {
-            let mut client = Client::introduced(address);
-            lockstep(&mut client, &body);
-            client.send(b"QUIT\r\n");
-            client.expect("221");
-            assert_eq!(client.rest(), b"");
+            bring_and_leave(Client::introduced(address), &body);
         }
     });
     calls.assert_connections(MESSAGES);
@@ -173,11 +177,7 @@ fn a_connection_with_starttls_is_one_epoll_ctl_and_two_round_trips_more() {
     let body = [&message(1, 1000)[..], b"\r\n", END].concat();
     let calls = traced.record(|| {
         for _ in 0..CLIENTS {
-            let mut client = Client::encrypted(address);
-            lockstep(&mut client, &body);
-            client.send(b"QUIT\r\n");
-            client.expect("221");
-            assert_eq!(client.rest(), b"");
+            bring_and_leave(Client::encrypted(address), &body);
         }
     });
     calls.assert_connections(CLIENTS);

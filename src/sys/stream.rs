@@ -15,8 +15,8 @@ pub fn past_caches<R>(work: impl FnOnce(PastCaches<'_>) -> R) -> R {
 pub struct PastCaches<'fence> {
     /// Its copies are made before this is dropped.
     _fence: &'fence Fence,
-    /// The processor has vectors of half a cache line. With those of a quarter, which each x86_64
-    /// has, 10 KiB take a third longer.
+    /// The processor has vectors of half a cache line. With those of a quarter 10 KiB take a third
+    /// longer. One that has none, which is an old one, copies plainly.
     #[cfg(target_arch = "x86_64")]
     has_avx: bool,
 }
@@ -50,26 +50,18 @@ impl<'fence> PastCaches<'fence> {
     }
 
     /// `into` begins at the begin of a cache line, and has as many of them as `from`.
-    #[cfg(target_arch = "x86_64")]
     fn copy_lines(self, into: &mut [[u8; LINE_BYTES]], from: &[[u8; LINE_BYTES]]) {
+        #[cfg(target_arch = "x86_64")]
         if self.has_avx {
             #[allow(unsafe_code, reason = "a processor's features are known when it runs")]
             // SAFETY: the processor has them, as was found when this was made.
-            unsafe {
-                copy_lines_avx(into, from);
-            }
-        } else {
-            copy_lines_sse2(into, from);
+            return unsafe { copy_lines_avx(into, from) };
         }
-    }
-
-    /// Other processors find by themselves that lines are written from end to end.
-    #[cfg(not(target_arch = "x86_64"))]
-    fn copy_lines(self, into: &mut [[u8; LINE_BYTES]], from: &[[u8; LINE_BYTES]]) {
         into.as_flattened_mut().copy_from_slice(from.as_flattened());
     }
 }
 
+/// `into` begins at the begin of a cache line, and has as many of them as `from`.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx")]
 fn copy_lines_avx(into: &mut [[u8; LINE_BYTES]], from: &[[u8; LINE_BYTES]]) {
@@ -87,24 +79,6 @@ fn copy_lines_avx(into: &mut [[u8; LINE_BYTES]], from: &[[u8; LINE_BYTES]]) {
         // thread itself sees what it wrote at once, and others behind the fence.
         unsafe {
             _mm256_stream_si256(into, _mm256_loadu_si256(from));
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn copy_lines_sse2(into: &mut [[u8; LINE_BYTES]], from: &[[u8; LINE_BYTES]]) {
-    use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
-
-    let (into, _) = into.as_flattened_mut().as_chunks_mut::<{ size_of::<__m128i>() }>();
-    let (from, _) = from.as_flattened().as_chunks::<{ size_of::<__m128i>() }>();
-    for (into, from) in into.iter_mut().zip(from) {
-        let into: *mut __m128i = std::ptr::from_mut(into).cast();
-        let from: *const __m128i = std::ptr::from_ref(from).cast();
-        debug_assert!(into.is_aligned(), "a line's vectors are where vectors must be");
-        #[allow(unsafe_code, reason = "streaming stores exist as intrinsics only")]
-        // SAFETY: as above; each x86_64 processor has these instructions (SSE2).
-        unsafe {
-            _mm_stream_si128(into, _mm_loadu_si128(from));
         }
     }
 }
@@ -132,7 +106,7 @@ mod tests {
     #[test]
     fn copies_as_copy_from_slice_does_at_every_alignment() {
         past_caches(copies_at_every_alignment);
-        // As where there are no wider vectors.
+        // As where there are no such vectors.
         #[cfg(target_arch = "x86_64")]
         past_caches(|past| copies_at_every_alignment(PastCaches { has_avx: false, ..past }));
     }
