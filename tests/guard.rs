@@ -257,6 +257,26 @@ fn who_speaks_before_the_banner_offends_and_is_banned_if_that_is_too_much() {
     }
 }
 
+/// What comes with a proxy's header comes before the banner as well.
+#[test]
+fn who_speaks_before_the_banner_through_a_proxy_offends_as_its_source() {
+    let daemon = wary(&["--guard-offences", "9/1m", "--proxy-from", "127.0.1.0/24"]);
+    let proxied = |source: &str, input: &str| {
+        let mut client = connect(&daemon, 1);
+        let header = format!("PROXY TCP4 {source} 198.51.100.2 40000 25\r\n{input}");
+        client.send(header.as_bytes());
+        client
+    };
+    let mut browser = Browser::connect(daemon.http);
+    proxied("192.0.2.2", "").expect("220");
+    assert_eq!(browser.metric("mailfly_smtp_early_talkers_total"), 0);
+    let mut early = proxied("192.0.2.1", "EHLO early.example\r\n");
+    assert_eq!(early.rest(), b"", "it has no banner to wait for");
+    assert_eq!(browser.metric("mailfly_smtp_early_talkers_total"), 1);
+    proxied("192.0.2.1", "").expect("554 5.7.1 ");
+    proxied("192.0.2.2", "").expect("220");
+}
+
 #[test]
 fn whoever_was_refused_can_ask_why_and_for_which_subjects() {
     let daemon = wary(&["--guard-offences", "off", "--guard-subjects", "3/2m"]);

@@ -118,7 +118,7 @@ pub trait Protocol {
     }
 
     /// A hold is over, and what was held is sent next; [`Then::Close`] closes instead. `spoke`: the
-    /// peer has sent something meanwhile.
+    /// peer has sent something before that.
     fn hold_ended(&mut self, _connection: &mut Self::Connection, _spoke: bool, _now: Now) -> Then {
         Then::Continue
     }

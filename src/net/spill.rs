@@ -39,6 +39,11 @@ impl Spilled {
         self.unsent_bytes as usize
     }
 
+    /// Whether input waits to be presented again.
+    pub(super) fn keeps_input(&self) -> bool {
+        Arenas::bytes(&self.chain) > self.unsent_bytes()
+    }
+
     fn surplus(&self) -> u32 {
         self.chain.arenas().saturating_sub(1)
     }
@@ -60,7 +65,7 @@ impl Spill {
         spilled: &mut Spilled,
         reply: &[u8],
     ) -> Result<(), Exhausted> {
-        if Arenas::bytes(&spilled.chain) > spilled.unsent_bytes() {
+        if spilled.keeps_input() {
             return Err(Exhausted);
         }
         self.append(spilled, reply)?;

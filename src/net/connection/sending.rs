@@ -182,8 +182,9 @@ impl<C> Slot<C> {
     {
         self.held = false;
         let Some(conversation) = &mut self.conversation else { return After::Close };
-        // Nothing was read, so that an edge since then is still noted.
-        let spoke = self.wire.has_spoken();
+        // Nothing was read meanwhile, so that an edge since then is still noted; and what is kept had
+        // come before its turn.
+        let spoke = self.wire.has_spoken() || self.spilled.keeps_input();
         match protocol.hold_ended(conversation, spoke, now) {
             Then::Close => After::Close,
             _ => After::Stay,
