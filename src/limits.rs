@@ -96,6 +96,9 @@ pub const HTTP_STALL_MS: u64 = 10 * 1000;
 pub const HTTP_READ_BYTES_PER_SECOND: u64 = 4 * KIB as u64;
 /// How far a reader may be behind that rate, in milliseconds.
 pub const HTTP_READ_GRACE_MS: u64 = 20 * 1000;
+/// What the kernel may hold of a response beyond what the reader's side has taken or has room for,
+/// in bytes: of more nobody would know whether it is read.
+pub const UNSENT_BYTES_MAX: u32 = 16 * KIB as u32;
 /// The longest head of a request, its request line and blank line included.
 pub const HTTP_HEAD_BYTES_MAX: usize = 8 * KIB;
 /// The longest request target. A path holds one mailbox name (a path of SMTP, percent-encoded at
@@ -413,6 +416,9 @@ pub const PASSWD_FILE_BYTES_MAX: u64 = MIB as u64;
 /// The most that is read of a configuration file: nobody writes a longer one, and `/dev/zero`
 /// has no end.
 pub const CONFIG_FILE_BYTES_MAX: usize = MIB;
+/// The longest line on standard error while the server serves, in bytes: what a pipe that takes any
+/// takes at once (`PIPE_BUF`).
+pub const TOLD_BYTES_MAX: usize = 4 * KIB;
 
 const _: () = assert!(MEMORY_BYTES_DEFAULT <= MEMORY_BYTES_MAX);
 const _: () = assert!(MEMORY_BYTES_MAX / ARENA_BYTES < u32::MAX as usize);

@@ -7,9 +7,11 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::fd::AsFd as _;
 use std::process::{Command, Stdio};
 
+use mailfly::sys::writable::is_writable;
 use support::{Client, Daemon, PROGRAM};
 
 /// The status of the answer to a request with these fields.
@@ -141,6 +143,33 @@ fn secrets_are_read_again_when_that_is_asked_for_and_what_are_none_change_nothin
     }
     assert_eq!(told(Some("third-for-reading\n")), again);
     assert_eq!((reads("second-for-reading"), reads("third-for-reading")), (401, 200));
+}
+
+/// Neither what the secrets are read from nor who reads what is told of it is waited for.
+#[test]
+fn a_reload_waits_for_nobody() {
+    let secrets = file("for-reading\n");
+    let path = secrets.path().to_str().unwrap();
+    let (_unread, mut told) = io::pipe().unwrap();
+    let stderr = told.try_clone().unwrap();
+    let daemon = Daemon::run(Command::new(PROGRAM).stderr(stderr), &["--http-read-secret", path]);
+    while is_writable(told.as_fd()) {
+        told.write_all(&[0; 4096]).unwrap();
+    }
+    let reads = |secret: &str| {
+        let fields = format!("Host: localhost\r\nAuthorization: Bearer {secret}\r\n");
+        status(&daemon, "GET", "/metrics", &fields)
+    };
+    fs::write(path, "second-for-reading\n").unwrap();
+    daemon.signal("HUP");
+    assert!((0..1000).any(|_| reads("second-for-reading") == 200), "the signal is heard");
+    fs::remove_file(path).unwrap();
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    daemon.signal("HUP");
+    for _ in 0..100 {
+        assert_eq!(reads("second-for-reading"), 200, "it goes on as it was");
+    }
+    let _ = told.flush();
 }
 
 #[test]

@@ -13,7 +13,7 @@ use mailfly::clock::{Clock, Now};
 use mailfly::limits::{
     BYTES_PER_VISIT, LINGER_BYTES_MAX, OUTPUT_BYTES, READ_BUFFER_BYTES, REVISITS_PER_TURN,
 };
-use mailfly::net::{Admission, Bound, ListenerId, Protocol, Reactor, Sizes, timers};
+use mailfly::net::{Admission, Bound, ListenerId, Protocol, Reactor, Refused, Sizes, timers};
 use mailfly::output::Output;
 use mailfly::progress::{Progress, Then};
 use mio::Waker;
@@ -98,7 +98,7 @@ impl Protocol for Echo {
     ) -> Admission<Talk> {
         if self.connected == self.welcome {
             output.push(FULL).unwrap();
-            return Admission::Refuse;
+            return Admission::Refuse(Refused::Unwanted);
         }
         self.connected += 1;
         self.most = self.most.max(self.connected - self.disconnected);

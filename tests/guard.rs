@@ -228,6 +228,28 @@ fn messages_that_are_never_finished_weigh_toward_a_ban() {
 }
 
 #[test]
+fn whoever_connects_too_often_may_be_listened_to_for_nothing() {
+    for rule in ["--guard-connections=1/1m discard", "--guard-connections-at-once=1 discard"] {
+        let daemon = wary(&[rule]);
+        let mut browser = Browser::connect(daemon.http);
+        let mut first = introduced(&daemon, 1);
+        let mut second = introduced(&daemon, 1);
+        assert_eq!(send(&mut second, "a@example.org", "one"), "250 2.0.0 Ok", "{rule}");
+        // Nor what comes in many pieces, or is empty.
+        let long = "x".repeat(100_000);
+        assert_eq!(send(&mut second, "a@example.org", &long), "250 2.0.0 Ok", "{rule}");
+        second.send(b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\nBDAT 0 LAST\r\n");
+        second.expect("250");
+        second.expect("250");
+        assert_eq!(second.reply(), "250 2.0.0 Ok", "{rule}");
+        assert_eq!(browser.ids("b"), [""; 0], "{rule}");
+        assert_eq!(browser.metric("mailfly_smtp_discarded_total"), 3, "{rule}");
+        let reply = send(&mut first, "a@example.org", "two");
+        assert!(reply.starts_with("250 2.0.0 Ok: stored as "), "{reply}");
+    }
+}
+
+#[test]
 fn who_speaks_before_the_banner_offends_and_is_banned_if_that_is_too_much() {
     let daemon = wary(&[]);
     let mut browser = Browser::connect(daemon.http);

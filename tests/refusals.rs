@@ -206,6 +206,27 @@ fn clients_past_the_cap_are_told_so_and_a_monitor_still_gets_in() {
     Client::introduced(daemon.smtp).deliver("b@example.com", b"Subject: room again\r\n\r\n");
 }
 
+/// Also where all of them came at once, so that nobody had been silent for long enough when the last
+/// place was taken.
+#[test]
+fn where_no_place_is_left_the_silent_make_way_too() {
+    let daemon = Daemon::start(&[
+        "--memory=4MiB",
+        "--connections=40",
+        "--trust=none",
+        "--guard-connections=off",
+        "--guard-connections-at-once=off",
+        "--guard-offences=off",
+    ]);
+    let mut browser = Browser::connect(daemon.http);
+    let _silent: Vec<Client> = (0..35).map(|_| Client::introduced(daemon.smtp)).collect();
+    Client::connect(daemon.smtp).expect("421 4.3.2 ");
+    let is_let_in = |_| Client::connect(daemon.smtp).reply().starts_with("220 ");
+    assert!((0..100_000).any(is_let_in), "the silent stay");
+    assert!(browser.metric("mailfly_smtp_made_way_total") >= 1);
+    assert_eq!(browser.metric("mailfly_smtp_timeouts_total"), 0, "nobody had to wait for that");
+}
+
 #[test]
 fn near_the_cap_the_session_that_was_silent_longest_makes_way_for_a_new_one() {
     let daemon = Daemon::start(&[

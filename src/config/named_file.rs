@@ -1,16 +1,24 @@
-//! A file that the operator names: read whole, and never more of it than it may hold.
+//! A file that the operator names: read whole, and never more of it than it may hold. It is not
+//! waited for: while the server serves, nothing is.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 /// The bytes of a file of at most `bytes_max`.
 ///
 /// # Errors
-/// It cannot be read, or is longer, which is found without reading on.
+/// It cannot be read, is longer, which is found without reading on, or is a pipe, which could not be
+/// read again, and whose bytes may be long in coming.
 pub fn read(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+    // Or opening a pipe waits for somebody to write to it.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::other("a pipe, where a file is needed"));
+    }
     let mut bytes = Vec::new();
-    File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > bytes_max {
         let reason = format!("longer than {bytes_max} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
@@ -29,6 +37,8 @@ pub fn read_text(path: &Path, bytes_max: usize) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]
@@ -43,5 +53,13 @@ mod tests {
         assert_eq!(kind(manifest, whole.len()), Ok(whole.clone()));
         assert_eq!(kind(manifest, whole.len() - 1), Err(io::ErrorKind::FileTooLarge));
         assert_eq!(read_text(Path::new(manifest), whole.len()).unwrap().into_bytes(), whole);
+    }
+
+    #[test]
+    fn nobody_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert_eq!(read(&path, 10).unwrap_err().to_string(), "a pipe, where a file is needed");
     }
 }

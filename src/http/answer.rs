@@ -144,8 +144,9 @@ impl Errand<'_, '_, '_> {
         let name = self.name()?;
         let (mailbox, message, view) = self.view(&name)?;
         let response = pages::message::page(self.desk, &name, &message, &view, self.images());
-        // Nor by a page of another site, which may have this path in an image of its own.
-        if !self.request.method.is_head() && !self.request.is_foreign() {
+        // Nor by who may only read, or by a page of another site that leads here.
+        let may_mark = self.passed.changes && !self.request.is_foreign();
+        if may_mark && !self.request.method.is_head() {
             // It was there a moment ago, and nothing has changed since.
             let _ = self.desk.store.mark_seen(mailbox, message.id, true, self.now);
         }
@@ -162,10 +163,10 @@ impl Errand<'_, '_, '_> {
         Ok(Response::letter(html, self.images()))
     }
 
-    /// The images that the reader asks for.
+    /// The images that the reader asks for, and not a page of another site that leads here.
     fn images(&self) -> Images {
         match query_value(self.request.query, link::IMAGES.0).as_deref() {
-            Some(value) if value == link::IMAGES.1 => Images::Remote,
+            Some(value) if value == link::IMAGES.1 && !self.request.is_foreign() => Images::Remote,
             _ => Images::Own,
         }
     }
@@ -229,7 +230,7 @@ impl Errand<'_, '_, '_> {
 
     fn delete(&mut self, name: &MailboxName) -> Result<(), Failure> {
         // By id only: the latest may be another by the time that the request is here.
-        let id = api::id(&self.found.id).ok_or(Failure::NotFound)?;
+        let id = api::id(self.found.id).ok_or(Failure::NotFound)?;
         let Some(mailbox) = self.desk.store.find(name) else {
             return Err(self.desk.store.why_missing(None, id).into());
         };
@@ -254,7 +255,7 @@ impl Errand<'_, '_, '_> {
             let message = store.latest(mailbox, self.now).ok_or(Failure::NotFound)?;
             return Ok((mailbox, message));
         }
-        let id = api::id(&self.found.id).ok_or(Failure::NotFound)?;
+        let id = api::id(self.found.id).ok_or(Failure::NotFound)?;
         let Some(mailbox) = mailbox else { return Err(store.why_missing(None, id).into()) };
         Ok((mailbox, store.message(mailbox, id, self.now)?))
     }

@@ -68,6 +68,8 @@ enum Shown {
 pub struct Passed {
     /// It may see what concerns others, too.
     pub reads: bool,
+    /// It may change what is here, as far as anybody has looked.
+    pub changes: bool,
     /// It showed a wrong secret where none was needed to pass.
     pub guessed: bool,
 }
@@ -120,7 +122,7 @@ impl Gate {
             Reach::Change => (changes, Purpose::Change),
         };
         match shown {
-            _ if passes => Ok(Passed { reads, guessed: shown == Shown::Wrong }),
+            _ if passes => Ok(Passed { reads, changes, guessed: shown == Shown::Wrong }),
             Shown::Wrong => Err(Denied::WrongSecret(purpose)),
             Shown::Unchecked(seconds) => Err(Denied::Unchecked(seconds)),
             // Who reads with one secret is asked for the other, and has guessed at nothing.
@@ -283,7 +285,7 @@ mod tests {
 
     #[test]
     fn law_what_is_ones_own_needs_no_secret_and_what_is_others_does() {
-        let passed = |reads, guessed| Ok(Passed { reads, guessed });
+        let passed = |reads, guessed| Ok(Passed { reads, changes: reads, guessed });
         let right = "Authorization: Bearer reader-1\r\n";
         let wrong = "Authorization: Bearer reader-2\r\n";
         for (read, fields, wait_seconds, expected) in [
@@ -299,6 +301,24 @@ mod tests {
         ] {
             let found = asked(&gate(read, ""), fields, Reach::Own, wait_seconds);
             assert_eq!(found, expected, "{read} {fields} {wait_seconds:?}");
+        }
+    }
+
+    #[test]
+    fn law_who_may_only_read_is_known_where_it_reads() {
+        let (reader, deleter) =
+            ("Authorization: Bearer reader-1\r\n", "Authorization: Bearer deleter1\r\n");
+        for (read, change, fields, changes) in [
+            ("", "", "", true),
+            ("reader-1", "", reader, true),
+            ("", "deleter1", "", false),
+            ("", "deleter1", reader, false),
+            ("reader-1", "deleter1", reader, false),
+            ("reader-1", "deleter1", deleter, true),
+        ] {
+            let passed = asked(&gate(read, change), fields, Reach::Read, None);
+            let expected = Passed { reads: true, changes, guessed: false };
+            assert_eq!(passed, Ok(expected), "{read} {change} {fields}");
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! A path is split at its slashes first and each segment is percent-decoded once, after that, so an
 //! encoded slash never makes a new segment. The fixed words of a path match only as they are
-//! written here, unencoded: `/%61pi` is not `/api`. Only a mailbox's name may need encoding; it may
-//! hold a slash, since a local-part may.
+//! written here, unencoded: `/%61pi` is not `/api`. So do ids and numbers. Only a mailbox's name may
+//! need encoding; it may hold a slash, since a local-part may.
 
 use std::borrow::Cow;
 
@@ -150,8 +150,9 @@ impl Route {
         self.path.len() == path.len()
             && self.path.iter().zip(path).all(|(segment, piece)| match segment {
                 Word(word) => piece.raw == *word,
-                Name | Id => true,
-                Number => number(&piece.text).is_some(),
+                Name => true,
+                Id => piece.raw == piece.text,
+                Number => number(piece.raw).is_some(),
             })
     }
 
@@ -169,7 +170,7 @@ pub struct Found<'a> {
     /// The mailbox's name, as it was asked for.
     pub name: Cow<'a, str>,
     /// The message's id, as it was asked for.
-    pub id: Cow<'a, str>,
+    pub id: &'a str,
     /// The number.
     pub number: usize,
 }
@@ -209,13 +210,13 @@ pub fn find(method: Method, path: &str) -> Result<Found<'_>, Missed> {
         }
         return Err(Missed::Method(allow.join(", ")));
     };
-    let mut found = Found { route, name: Cow::default(), id: Cow::default(), number: 0 };
+    let mut found = Found { route, name: Cow::default(), id: "", number: 0 };
     for (segment, piece) in route.path.iter().zip(pieces) {
         match segment {
             Word(_) => {}
             Name => found.name = piece.text,
-            Id => found.id = piece.text,
-            Number => found.number = number(&piece.text).unwrap_or(0),
+            Id => found.id = piece.raw,
+            Number => found.number = number(piece.raw).unwrap_or(0),
         }
     }
     Ok(found)
@@ -325,6 +326,9 @@ mod tests {
             "/api/v1%2Fmailbox/a",
             "/API/v1/mailbox/a",
             "/api/v1/mailbox/a/b/sourc%65",
+            "/api/v1/mailbox/a/%6catest",
+            "/mailbox/a/latest%20",
+            "/api/v1/mailbox/a/b/attachment/%30",
             "/api/v1/mailbox/a/b/attachment/01",
             "/api/v1/mailbox/a/b/attachment/+1",
             "/api/v1/mailbox/a/b/attachment/99999999999999999999999",

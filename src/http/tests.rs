@@ -820,6 +820,42 @@ fn what_a_letter_shows_from_elsewhere_is_fetched_only_if_the_reader_asks() {
     }
 }
 
+/// Or its sender could learn when it is read from whoever it gets to a page that leads here.
+#[test]
+fn a_link_on_a_page_of_another_site_does_not_ask_for_what_is_elsewhere() {
+    let mut world = World::new();
+    world.deliver(&["bob@x"], "Content-Type: text/html\r\n\r\n<img src=http://x/y>");
+    let link = "Sec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n";
+    for (site, fetched) in
+        [("cross-site", false), ("same-site", false), ("same-origin", true), ("none", true)]
+    {
+        let fields = format!("Sec-Fetch-Site: {site}\r\n{link}");
+        let page = world.ask_with("GET", "/mailbox/bob/latest?images=remote", &fields, "");
+        assert_eq!(page.text().contains("/html?images=remote\""), fetched, "{site}");
+        assert_eq!(page.text().contains("Fetch images"), !fetched, "{site}");
+        let letter = world.ask_with("GET", "/mailbox/bob/latest/html?images=remote", &fields, "");
+        let policy = letter.field("Content-Security-Policy");
+        assert_eq!(policy.contains("img-src data: http: https:"), fetched, "{site}");
+    }
+}
+
+#[test]
+fn whoever_may_only_read_marks_nothing_by_reading() {
+    let read = "Authorization: Bearer for-reading\r\n";
+    let change = "Authorization: Bearer for-deleting\r\n";
+    for (opens, fields, seen) in
+        [("", "", false), ("for-reading", read, false), ("for-reading", change, true)]
+    {
+        let (mut world, id) = World::with_mail();
+        world.gate.read = opens.parse().unwrap_or_default();
+        world.gate.change = "for-deleting".parse().unwrap();
+        let page = world.ask_with("GET", &format!("/mailbox/bob/{id}"), fields, "");
+        assert_eq!(page.status, 200, "{fields}");
+        let list = world.ask_with("GET", "/api/v1/mailbox/bob", fields, "").text().to_owned();
+        assert_eq!(list.contains("\"seen\":true"), seen, "{fields}: {list}");
+    }
+}
+
 #[test]
 fn a_page_of_another_site_does_not_mark_a_message_by_showing_its_path() {
     let (mut world, id) = World::with_mail();

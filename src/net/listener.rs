@@ -10,7 +10,9 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::limits::{ACCEPT_REST_MS, ACCEPT_SCARCE_MS, CROWDED_ACCEPTS_PER_REST, LISTEN_BACKLOG};
+use crate::limits::{
+    ACCEPT_REST_MS, ACCEPT_SCARCE_MS, CROWDED_ACCEPTS_PER_REST, LISTEN_BACKLOG, UNSENT_BYTES_MAX,
+};
 
 /// Which listener a peer came in by: the order in which the reactor was given them, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,8 +37,7 @@ impl Bound {
         let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
         // Or a restart would have to wait for the old connections' TIME_WAIT.
         socket.set_reuse_address(true)?;
-        // Inherited by every connection, so that it costs no call for each.
-        socket.set_tcp_nodelay(true)?;
+        bequeath(&socket)?;
         if address.is_ipv6() {
             socket.set_only_v6(true)?;
         }
@@ -58,7 +59,7 @@ impl Bound {
         let address = socket.local_addr()?.as_socket().filter(|_| listens);
         let address = address.ok_or_else(|| io::Error::other("it does not listen for TCP"))?;
         socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
+        bequeath(&socket)?;
         Ok(Self { socket, address })
     }
 
@@ -67,6 +68,14 @@ impl Bound {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+}
+
+/// Sets what every connection inherits, so that it costs no call for each.
+fn bequeath(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    // Otherwise the kernel takes megabytes for who reads slowly, and then nothing for as long as that
+    // one takes to read a third of them.
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
 }
 
 /// The listeners, and whether they may be asked.
@@ -237,6 +246,23 @@ mod tests {
     use mio::Poll;
 
     use super::*;
+
+    #[test]
+    fn connections_inherit_what_their_listener_was_given() -> io::Result<()> {
+        let bound = Bound::new((Ipv4Addr::LOCALHOST, 0).into())?;
+        bound.socket.listen(1)?;
+        let passed = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        passed.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+        passed.listen(1)?;
+        for bound in [bound, Bound::inherited(passed.into())?] {
+            let _peer = std::net::TcpStream::connect(bound.address())?;
+            bound.socket.set_nonblocking(false)?;
+            let (connection, _) = bound.socket.accept()?;
+            assert!(connection.tcp_nodelay()?);
+            assert_eq!(connection.tcp_notsent_lowat()?, UNSENT_BYTES_MAX);
+        }
+        Ok(())
+    }
 
     #[test]
     fn where_there_is_next_to_no_room_few_are_accepted_at_a_time() -> io::Result<()> {

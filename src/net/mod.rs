@@ -124,8 +124,9 @@ pub trait Protocol {
     }
 
     /// Whether there is so little room that a peer which has just come in should have that of another,
-    /// the one that has been silent longest. Asked after each that may stay.
-    fn wants_way(&self) -> bool {
+    /// the one that has been silent longest. Asked after each that may stay, or for which there was no
+    /// room at all.
+    fn wants_way(&self, _listener: ListenerId) -> bool {
         false
     }
 
@@ -193,5 +194,14 @@ pub enum Admission<C> {
     /// It may, and speaks TLS from its first byte. There has to be nothing in the output.
     Encrypt(C),
     /// It is sent away, after what was put in the output.
-    Refuse,
+    Refuse(Refused),
+}
+
+/// Why a peer is sent away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// For what it is.
+    Unwanted,
+    /// Only because there is no room for it: another may have to make way for whoever comes next.
+    NoRoom,
 }

@@ -15,7 +15,7 @@ use super::listener::{Accepted, Bound, ListenerId, Listeners};
 use super::spill::Spill;
 use super::stalest::Stalest;
 use super::timers::Timers;
-use super::{Admission, Protocol};
+use super::{Admission, Protocol, Refused};
 use crate::clock::{Clock, Now};
 use crate::limits::{
     ACCEPTS_PER_TURN, DRAIN_MS, EVENTS_PER_TURN, LINGER_MS, OUTPUT_BYTES, PROTOCOL_TICK_MS,
@@ -99,6 +99,17 @@ pub struct Reactor<P: Protocol> {
     tick_at_ms: u64,
     /// When a drain ends, if there is one.
     drain_until_ms: Option<u64>,
+}
+
+/// What became of one who came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    /// It stays.
+    In,
+    /// It was sent away.
+    AndWas(Refused),
+    /// It is gone already.
+    AndWent,
 }
 
 impl<P: Protocol> Reactor<P> {
@@ -329,9 +340,12 @@ impl<P: Protocol> Reactor<P> {
                         if is_crowded {
                             self.listeners.note_crowded(listener, now_ms);
                         }
-                        let stays = self.admit(protocol, listener, stream, peer);
-                        accepted += usize::from(stays);
-                        if stays && protocol.wants_way() {
+                        let came = self.admit(protocol, listener, stream, peer);
+                        accepted += usize::from(came == Came::In);
+                        // Whoever is not wanted takes nobody's place.
+                        if matches!(came, Came::In | Came::AndWas(Refused::NoRoom))
+                            && protocol.wants_way(listener)
+                        {
                             self.make_way(protocol);
                         }
                     }
@@ -350,19 +364,19 @@ impl<P: Protocol> Reactor<P> {
         listener: ListenerId,
         mut stream: TcpStream,
         peer: SocketAddr,
-    ) -> bool {
+    ) -> Came {
         let now = self.now;
         let output = &mut self.space.output;
         let (conversation, encrypt) = match protocol.connected(listener, peer, now, output) {
             Admission::Accept(conversation) => (conversation, false),
             Admission::Encrypt(conversation) => (conversation, true),
-            Admission::Refuse => {
+            Admission::Refuse(refused) => {
                 if !output.is_empty() {
                     // Nothing can be done for a peer that does not even hear this.
                     let _ = stream.write(output.as_slice());
                     output.clear();
                 }
-                return false;
+                return Came::AndWas(refused);
             }
         };
         let entry = self.connections.vacant_entry();
@@ -381,7 +395,7 @@ impl<P: Protocol> Reactor<P> {
             }
         }
         self.settle(protocol, index as u32, after);
-        after != After::Close
+        if after == After::Close { Came::AndWent } else { Came::In }
     }
 
     /// Closes the connection that has been silent longest, if any may be.
@@ -535,7 +549,7 @@ mod tests {
             _now: Now,
             _output: &mut Output,
         ) -> Admission<()> {
-            Admission::Refuse
+            Admission::Refuse(Refused::Unwanted)
         }
 
         fn received(

@@ -106,13 +106,15 @@ fn binary(input: &[u8]) -> Result<Option<Header>, NoHeader> {
     }
     // The two addresses and ports that a family has before anything else.
     let address_bytes = match family {
+        // Whatever it says of itself, the connection is the proxy's own.
+        _ if !is_proxied => 0,
         0x11 => 12,
         0x21 => 36,
         // Neither TCP over IP nor anything that must be told from it.
         0x00 | 0x12 | 0x22 | 0x31 | 0x32 => 0,
         _ => return Err(NoHeader),
     };
-    if is_proxied && bytes < FIXED_BYTES + address_bytes {
+    if bytes < FIXED_BYTES + address_bytes {
         return Err(NoHeader);
     }
     let Some(addresses) = input.get(FIXED_BYTES..bytes) else { return Ok(None) };
@@ -160,6 +162,7 @@ mod tests {
             (binary_header(0x21, 0x21, &ipv6), Some("2001:db8::1")),
             (binary_header(0x20, 0x00, &[]), None),
             (binary_header(0x20, 0x11, &[]), None),
+            (binary_header(0x20, 0xff, &[7; 9]), None),
             (binary_header(0x21, 0x31, &[0; 216]), None),
         ]
     }

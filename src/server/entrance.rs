@@ -11,7 +11,7 @@ use crate::clock::Now;
 use crate::guard::{Rule, Verdict, tarpit};
 use crate::http::Exchange;
 use crate::limits::{BANNER_HOLD_MS, HTTP_CONNECTIONS_MAX};
-use crate::net::Admission;
+use crate::net::{Admission, Refused};
 use crate::output::Output;
 use crate::progress::{Progress, Then};
 use crate::proxy;
@@ -42,7 +42,9 @@ impl Service<'_> {
         let (conversation, then) = match self.welcome(door, source, now, output) {
             Admission::Accept(conversation) => (conversation, Then::Flush),
             Admission::Encrypt(conversation) => (conversation, Then::Encrypt),
-            Admission::Refuse => return Progress { consumed: header.bytes, then: Then::Close },
+            Admission::Refuse(_) => {
+                return Progress { consumed: header.bytes, then: Then::Close };
+            }
         };
         *connection = conversation;
         Progress { consumed: header.bytes, then }
@@ -57,7 +59,11 @@ impl Service<'_> {
         output: &mut Output,
     ) -> Admission<Conversation> {
         match door {
-            Door::Smtp => self.admit(source, now, output).map_or(Admission::Refuse, |mut guest| {
+            Door::Smtp => {
+                let mut guest = match self.admit(source, now, output) {
+                    Ok(guest) => guest,
+                    Err(refused) => return Admission::Refuse(refused),
+                };
                 if let Some(delay_ms) = self.banner_delay_ms(&guest) {
                     guest.hold_banner(now.monotonic_ms + delay_ms);
                 }
@@ -65,10 +71,10 @@ impl Service<'_> {
                 session.greeting(&self.session, output);
                 self.phases.banner_said();
                 Admission::Accept(Conversation::Smtp { session, guest })
-            }),
-            Door::Http => {
-                self.admit_reader(door, source, now).map_or(Admission::Refuse, Admission::Accept)
             }
+            Door::Http => self
+                .admit_reader(door, source, now)
+                .map_or_else(Admission::Refuse, Admission::Accept),
             Door::Smtps => self.admit_encrypted(|service| {
                 let admitted = service.admit(source, now, output);
                 // Whoever is sent away is told nothing: it would not be understood.
@@ -82,39 +88,44 @@ impl Service<'_> {
 
     fn admit_encrypted(
         &mut self,
-        admit: impl FnOnce(&mut Self) -> Option<Conversation>,
+        admit: impl FnOnce(&mut Self) -> Result<Conversation, Refused>,
     ) -> Admission<Conversation> {
         if !self.metrics.begin_tls(self.tls_connections_max) {
-            return Admission::Refuse;
+            return Admission::Refuse(Refused::NoRoom);
         }
         match admit(self) {
-            Some(conversation) => Admission::Encrypt(conversation),
-            None => {
+            Ok(conversation) => Admission::Encrypt(conversation),
+            Err(refused) => {
                 self.metrics.tls_connections_open -= 1;
-                Admission::Refuse
+                Admission::Refuse(refused)
             }
         }
     }
 
     /// One who reads mail may stay, or not.
-    fn admit_reader(&mut self, door: Door, source: IpAddr, now: Now) -> Option<Conversation> {
+    fn admit_reader(
+        &mut self,
+        door: Door,
+        source: IpAddr,
+        now: Now,
+    ) -> Result<Conversation, Refused> {
         if self.metrics.http_connections_open >= HTTP_CONNECTIONS_MAX {
             self.metrics.http_connections_refused += 1;
-            return None;
+            return Err(Refused::NoRoom);
         }
         let (peer, verdict) = self.guard.reader_connected(source, now);
         if matches!(verdict, Verdict::Refuse(_)) {
-            return None;
+            return Err(Refused::Unwanted);
         }
         self.metrics.http_connections += 1;
         self.metrics.http_connections_open += 1;
         let patience = Patience::new(Stage::Idle, now.monotonic_ms);
         let (exchange, encrypted) = (Exchange::default(), door == Door::Https);
-        Some(Conversation::Http { exchange, source, peer, patience, encrypted })
+        Ok(Conversation::Http { exchange, source, peer, patience, encrypted })
     }
 
     /// One who brings mail may stay, or is told why not.
-    fn admit(&mut self, source: IpAddr, now: Now, output: &mut Output) -> Option<Guest> {
+    fn admit(&mut self, source: IpAddr, now: Now, output: &mut Output) -> Result<Guest, Refused> {
         self.crowd.let_in();
         // A fresh output has room for whatever is said.
         let (peer, verdict) = self.guard.connected(source, now);
@@ -122,13 +133,13 @@ impl Service<'_> {
             let for_long = !matches!(finding.rule, Rule::ConnectionsAtOnce | Rule::Connections);
             let (hostname, why) = (self.session.hostname(), finding.rule.reason());
             let _ = reply::turned_away(for_long, hostname, why, output);
-            return None;
+            return Err(Refused::Unwanted);
         }
         if self.metrics.smtp_connections_open >= self.smtp_connections_max {
             self.guard.disconnected(peer);
             self.metrics.smtp_connections_refused += 1;
             let _ = Goodbye::TooManyConnections.write(self.session.hostname(), output);
-            return None;
+            return Err(Refused::NoRoom);
         }
         self.metrics.smtp_connections += 1;
         self.metrics.smtp_connections_open += 1;
@@ -136,7 +147,7 @@ impl Service<'_> {
             self.crowd.grows(now);
         }
         self.feel_pressure();
-        Some(Guest::new(source, peer, verdict, now.monotonic_ms))
+        Ok(Guest::new(source, peer, verdict, now.monotonic_ms))
     }
 
     /// How long a banner is held back: for those who are slowed down, and a moment for all who are

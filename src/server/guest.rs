@@ -17,6 +17,8 @@ pub struct Guest {
     slowed: bool,
     /// The same for the replies to the message that is coming in.
     message_slowed: bool,
+    /// Whatever it brings is thrown away: a rule about connections says so.
+    pub(super) discards: bool,
     /// A message of it was kept.
     pub(super) brought_mail: bool,
     /// Its source has been banned while it was here.
@@ -33,12 +35,14 @@ impl Guest {
     /// A peer that was let in, with this verdict.
     pub(super) fn new(source: IpAddr, peer: Peer, verdict: Verdict, now_ms: u64) -> Self {
         let slowed = matches!(verdict, Verdict::Tarpit(_));
+        let discards = matches!(verdict, Verdict::Discard(_));
         Self {
             source,
             peer,
             inspection: None,
             slowed,
             message_slowed: false,
+            discards,
             brought_mail: false,
             banned: false,
             awaits_banner: false,

@@ -46,6 +46,9 @@ impl World for MailRoom<'_> {
     }
 
     fn append(&mut self, draft: &mut Draft, bytes: &[u8]) -> Result<(), Refusal> {
+        if self.guest.discards {
+            return Err(Refusal::Discarded);
+        }
         self.judge(bytes)?;
         self.store.append(draft, bytes, self.now).map_err(reason)
     }
@@ -129,6 +132,9 @@ impl MailRoom<'_> {
 
     /// The last of the message has come.
     fn judge_last(&mut self, rest: &[&[u8]]) -> Result<(), Refusal> {
+        if self.guest.discards {
+            return Err(Refusal::Discarded);
+        }
         for piece in rest {
             self.judge(piece)?;
         }

@@ -18,6 +18,7 @@ mod share;
 mod signals;
 mod standing;
 mod surroundings;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +50,7 @@ pub use plan::{Place, Plan, Term};
 pub use service::Service;
 use signals::Signals;
 pub use surroundings::{Surroundings, SurroundingsError};
+use telling::tell;
 
 /// Why the server could not start. Nothing listens then.
 #[derive(Debug)]
@@ -243,15 +245,13 @@ impl<'s> Server<'s> {
     /// used changes nothing. Connections that are encrypted already, or about to be, go on as they
     /// are; the next request needs a secret that is one now.
     fn reload(&mut self) {
-        // Whether or not anybody reads it.
-        let tell = |told: &str| drop(writeln!(io::stderr(), "mailfly: {told}"));
         if self.settings.tls_certificate.is_some() {
             match certificate::load(self.settings) {
                 Ok(identity) => {
                     self.reactor.set_identity(identity);
-                    tell("the certificate was read again");
+                    tell(&"the certificate was read again");
                 }
-                Err(error) => tell(&format!("the certificate stays as it was: {error}")),
+                Err(error) => tell(&format_args!("the certificate stays as it was: {error}")),
             }
         }
         let Gate { read, change, .. } = &mut self.service.gate;
@@ -263,10 +263,10 @@ impl<'s> Server<'s> {
             match secrets::load(Some(path)) {
                 Ok(found) => {
                     *secrets = found;
-                    tell(&format!("the secrets for {purpose} were read again"));
+                    tell(&format_args!("the secrets for {purpose} were read again"));
                 }
                 Err(error) => {
-                    tell(&format!("the secrets for {purpose} stay as they were: {error}"));
+                    tell(&format_args!("the secrets for {purpose} stay as they were: {error}"));
                 }
             }
         }

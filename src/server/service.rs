@@ -21,7 +21,7 @@ use crate::limits::{
     PROTOCOL_TICK_MS, PROXY_HEADER_MS, SWEEP_MS,
 };
 use crate::metrics::Metrics;
-use crate::net::{Admission, ListenerId, Protocol};
+use crate::net::{Admission, ListenerId, Protocol, Refused};
 use crate::output::Output;
 use crate::phases::Phases;
 use crate::progress::{Progress, Then};
@@ -71,7 +71,9 @@ impl Protocol for Service<'_> {
         now: Now,
         output: &mut Output,
     ) -> Admission<Conversation> {
-        let Some(&door) = self.doors.get(listener.0) else { return Admission::Refuse };
+        let Some(&door) = self.doors.get(listener.0) else {
+            return Admission::Refuse(Refused::Unwanted);
+        };
         if self.proxies.contains(peer.ip()) {
             let (proxy, since_ms) = (peer.ip(), now.monotonic_ms);
             return Admission::Accept(Conversation::Proxied { door, proxy, since_ms });
@@ -252,9 +254,12 @@ impl Protocol for Service<'_> {
         if guest.banned { Then::Close } else { Then::Continue }
     }
 
-    fn wants_way(&self) -> bool {
+    fn wants_way(&self, listener: ListenerId) -> bool {
+        let brings_mail = matches!(self.doors.get(listener.0), Some(Door::Smtp | Door::Smtps));
         // Who is silent holds no draft: where only those are scarce, nothing would be won.
-        self.pressure.closes_idle() && self.load().reaches(PRESSURE_CRITICAL_PERCENT[0])
+        brings_mail
+            && self.pressure.closes_idle()
+            && self.load().reaches(PRESSURE_CRITICAL_PERCENT[0])
     }
 
     fn may_make_way(&self, connection: &Conversation, moved_ms: u64, now: Now) -> bool {

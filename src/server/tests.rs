@@ -71,7 +71,7 @@ impl<'s> Talk<'s> {
             Admission::Accept(conversation) | Admission::Encrypt(conversation) => {
                 Some(conversation)
             }
-            Admission::Refuse => None,
+            Admission::Refuse(_) => None,
         }
     }
 
@@ -252,9 +252,9 @@ fn a_session_may_make_way_when_it_is_silent_between_two_messages_and_readers_do_
         talk.server.service.may_make_way(conversation, talk.moved_ms, talk.now)
     };
     talk.pass(100_000);
-    assert!(!may(&talk, &client) && !talk.server.service.wants_way(), "there is room");
+    assert!(!may(&talk, &client) && !talk.server.service.wants_way(SMTP), "there is room");
     let _many: Vec<_> = (0..30).map(|_| talk.connect(SMTP, "192.0.2.2").unwrap()).collect();
-    assert!(talk.server.service.wants_way());
+    assert!(talk.server.service.wants_way(SMTP));
     talk.say(&mut client, "EHLO a\r\n");
     talk.pass(999);
     assert!(!may(&talk, &client));

@@ -10,6 +10,7 @@ pub mod memory;
 pub mod notify;
 pub mod sandbox;
 pub mod stream;
+pub mod writable;
 
 use std::fs;
 

@@ -289,6 +289,8 @@ class FromTheFirstByte(TlsCase):
         for client in clients:
             self.assertEqual(client.ends(), b"")
         self.assertGreater(time.monotonic() - before, 5)
+        # Which is held against those who bring mail, as everything is that is never finished.
+        self.assertEqual(self.metric("mailfly_smtp_timeouts_total"), 2)
         self.assert_soon(0, lambda: self.metric('mailfly_connections_open{service="tls"}'))
 
 

@@ -37,6 +37,8 @@ pub(crate) struct Foretold {
 pub(crate) struct Stranger {
     peer: Peer,
     message: Option<Message>,
+    /// All that it brings is thrown away.
+    discards: bool,
     slowed: bool,
     message_slowed: bool,
     is_banned: bool,
@@ -51,6 +53,8 @@ struct Message {
     bytes: usize,
     /// Whether anything else was decided about it than the rules did.
     is_too_long: bool,
+    /// It is thrown away, since all are that come this way.
+    is_discarded: bool,
 }
 
 /// What somebody was told who asked to come in.
@@ -93,6 +97,7 @@ impl Strangers {
         let mut stranger = Stranger {
             peer,
             message: None,
+            discards: found.is_some_and(|found| found.action == Action::Discard),
             slowed: is_tarpit(found),
             message_slowed: false,
             is_banned: false,
@@ -213,8 +218,13 @@ impl Strangers {
         }
         self.expect(told(answer).is_none(), answer, found);
         self.is_certain &= answer.starts_with("250");
-        let (recipients, bytes, is_too_long) = (0, 0, false);
-        stranger.message = Some(Message { inspection, recipients, bytes, is_too_long });
+        stranger.message = Some(Message {
+            inspection,
+            recipients: 0,
+            bytes: 0,
+            is_too_long: false,
+            is_discarded: stranger.discards,
+        });
     }
 
     /// Some of the message was used.
@@ -231,6 +241,9 @@ impl Strangers {
             return;
         }
         message.bytes += bytes.len();
+        if message.is_discarded {
+            return;
+        }
         // The server looks at what lies between two dots at once.
         let mut first = event.message.start;
         while first < event.message.end {
@@ -248,7 +261,7 @@ impl Strangers {
 
     /// The message is whole, and was answered.
     fn ends(&mut self, stranger: &mut Stranger, mut message: Message, answer: &str, now: Now) {
-        if !message.is_too_long && message.decided().is_none() {
+        if !message.is_too_long && !message.is_discarded && message.decided().is_none() {
             self.judge.finished(&stranger.peer, &mut message.inspection, now);
             stranger.message_slowed |= is_tarpit(message.inspection.found);
         }
@@ -258,6 +271,12 @@ impl Strangers {
     fn is_as_foretold(&mut self, message: &Message, answer: &str, now: Now) {
         let found = message.inspection.found;
         self.is_certain &= !answer.starts_with("452");
+        if message.is_discarded {
+            // Too long may be found before it is thrown away, or not any more.
+            let is_too_long = message.is_too_long && answer.starts_with("552");
+            self.expect(is_too_long || answer == "250 2.0.0 Ok", answer, found);
+            return;
+        }
         if message.decided().is_none() && message.is_too_long {
             self.expect(answer.starts_with("552"), answer, found);
             return;

@@ -30,11 +30,13 @@ impl<C> Slot<C> {
     where
         P: Protocol<Connection = C>,
     {
-        if self.sending || self.wire.handshaking_since_ms(&space.tls).is_some() {
-            return After::Close;
-        }
+        let hears_nothing = self.sending || self.wire.handshaking_since_ms(&space.tls).is_some();
         let Some(conversation) = &mut self.conversation else { return After::Close };
         let then = protocol.expired(conversation, now, &mut space.output);
+        if hears_nothing {
+            space.output.clear();
+            return After::Close;
+        }
         self.speak(protocol, space, then, now)
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use mailfly::guard::{Action, Load, Rule};
 use mailfly::limits::HTTP_CONNECTIONS_RESERVED;
-use mailfly::net::{Admission, Protocol};
+use mailfly::net::{Admission, ListenerId, Protocol, Refused};
 use mailfly::tls::TlsId;
 
 use super::link::{Link, Who};
@@ -60,6 +60,9 @@ impl World<'_> {
             if let (Some(guarded), Some(known)) = (&mut self.guarded, known) {
                 guarded.disconnected(known);
             }
+            if matches!(admission, Admission::Refuse(Refused::NoRoom)) {
+                self.make_way_if_wanted(listener);
+            }
             return;
         };
         if let (Some(strangers), Some(stranger)) = (&mut self.strangers, &stranger) {
@@ -97,10 +100,14 @@ impl World<'_> {
         self.hold(&mut link);
         let is_open = self.send(&mut link);
         self.settle(at, link, is_open);
-        if self.service.wants_way() {
+        self.make_way_if_wanted(listener);
+        self.service.turn_ends(1, 1);
+    }
+
+    fn make_way_if_wanted(&mut self, listener: ListenerId) {
+        if self.service.wants_way(listener) {
             self.make_way();
         }
-        self.service.turn_ends(1, 1);
     }
 
     /// Somebody was refused, and told why: there are too many, or a rule that is on.

@@ -90,13 +90,16 @@ impl World<'_> {
         } else if has_passed {
             is_open = false;
             let is_handshaking = self.tls.handshaking_since_ms(link.tls).is_some();
-            if !link.is_owed(&self.service) && !is_handshaking {
-                if let (Some(strangers), Some(stranger)) = (&mut self.strangers, &mut link.stranger)
-                    && !self.is_draining
-                {
-                    strangers.left_unfinished(stranger, self.now);
-                }
-                let then = self.service.expired(&mut link.conversation, self.now, &mut self.output);
+            let hears_nothing = link.is_owed(&self.service) || is_handshaking;
+            if let (Some(strangers), Some(stranger)) = (&mut self.strangers, &mut link.stranger)
+                && !self.is_draining
+            {
+                strangers.left_unfinished(stranger, self.now);
+            }
+            let then = self.service.expired(&mut link.conversation, self.now, &mut self.output);
+            if hears_nothing {
+                self.output.clear();
+            } else {
                 self.said(&mut link);
                 is_open = self.send(&mut link) && (then != Then::Close || !link.unsent.is_empty());
                 link.is_closing |= then == Then::Close;
