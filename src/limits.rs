@@ -309,6 +309,10 @@ pub const GUARD_SUBJECTS_SHOWN_MS: u64 = 12 * 60 * 60 * 1000;
 pub const GUARD_BODY_BYTES: usize = 4 * KIB;
 /// A body of fewer words has no fingerprint: too little to tell mail by.
 pub const GUARD_BODY_WORDS_MIN: u32 = 24;
+/// The longest word of a body, in bytes; what goes on behind it is the next word. Base64 and scripts
+/// without spaces have no ends of words, and whole quanta of the one and characters of the others,
+/// of two bytes or three, end here.
+pub const GUARD_BODY_WORD_BYTES_MAX: u8 = 24;
 /// The features of a fingerprint.
 pub const GUARD_BODY_FEATURES: usize = 8;
 /// How many of a body's features have to be banned for the body to be.

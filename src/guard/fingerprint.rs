@@ -19,11 +19,13 @@
 //! each text that was seen.
 //!
 //! Read are the first [`GUARD_BODY_BYTES`] behind the header section, as they were sent: base64 is
-//! words of its own kind, which is enough to know the same attachment by. A soft line break of
-//! quoted-printable (RFC 2045 section 6.7) does not end a word. State is of fixed size, and a byte
-//! costs one multiplication.
+//! words of its own kind, each as long as a word may be, which is enough to know the same text or
+//! attachment by. A soft line break of quoted-printable (RFC 2045 section 6.7) does not end a word.
+//! State is of fixed size, and a byte costs one multiplication.
 
-use crate::limits::{GUARD_BODY_BYTES, GUARD_BODY_FEATURES, GUARD_BODY_WORDS_MIN};
+use crate::limits::{
+    GUARD_BODY_BYTES, GUARD_BODY_FEATURES, GUARD_BODY_WORD_BYTES_MAX, GUARD_BODY_WORDS_MIN,
+};
 
 /// What is known of a text so far.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,7 @@ pub(super) struct Fingerprint {
     key: u64,
     /// The word that is being read; `key` if there is none.
     word: u64,
+    word_bytes: u8,
     /// The two before it.
     before: [u64; 2],
     words: u32,
@@ -57,6 +60,7 @@ impl Fingerprint {
             least: [NONE; GUARD_BODY_FEATURES],
             key,
             word: key,
+            word_bytes: 0,
             before: [0; 2],
             words: 0,
             bytes_left: GUARD_BODY_BYTES as u16,
@@ -80,6 +84,10 @@ impl Fingerprint {
                     self.end_after_equals();
                 }
                 self.word = (self.word ^ u64::from(folded)).wrapping_mul(FACTOR);
+                self.word_bytes += 1;
+                if self.word_bytes == GUARD_BODY_WORD_BYTES_MAX {
+                    self.end_word();
+                }
             } else {
                 self.between(byte);
             }
@@ -124,7 +132,7 @@ impl Fingerprint {
         let word = mixed(self.word, self.key);
         let [first, second] = self.before;
         self.before = [second, word];
-        self.word = self.key;
+        (self.word, self.word_bytes) = (self.key, 0);
         self.words += 1;
         if self.words < 3 {
             return;
@@ -255,6 +263,26 @@ mod tests {
         assert!(alike(&numbered(10_000), &numbered(100_000)) <= 2, "but for their length");
     }
 
+    /// Base64, and languages that are written without them.
+    #[test]
+    fn a_text_without_spaces_is_known_too() {
+        let letters = text(1, 100).concat();
+        let lines: Vec<_> = letters.as_bytes().chunks(76).collect();
+        let known = features(1, &[&lines.join(&b"\r\n"[..])]).expect("it is long enough");
+        assert_eq!(features(1, &[&lines.join(&b"\n"[..])]), Some(known), "is the same");
+        let other = text(2, 100).concat();
+        let other: Vec<_> = other.as_bytes().chunks(76).collect();
+        assert!(alike(&known, &features(1, &[&other.join(&b"\r\n"[..])]).unwrap()) <= 1);
+        // What differs early shows in its own line only.
+        let mut changed = lines.clone();
+        changed[0] = b"another first line";
+        assert!(alike(&known, &features(1, &[&changed.join(&b"\r\n"[..])]).unwrap()) >= 4);
+        let words = usize::try_from(GUARD_BODY_WORDS_MIN).unwrap();
+        let least = (words - 1) * usize::from(GUARD_BODY_WORD_BYTES_MAX);
+        assert_eq!(features(1, &[&letters.as_bytes()[..least]]), None);
+        assert!(features(1, &[&letters.repeat(2).as_bytes()[..=least]]).is_some());
+    }
+
     #[test]
     fn a_short_text_is_known_by_nothing() {
         let short = text(1, GUARD_BODY_WORDS_MIN - 1);
@@ -306,14 +334,14 @@ mod tests {
     /// of each bin.
     fn naive(key: u64, text: &str) -> Option<Features> {
         let folded = text.to_ascii_lowercase().replace(|byte: char| byte.is_ascii_digit(), "0");
-        let hash = |word: &str| {
+        let hash = |word: &[u8]| {
             let word =
-                word.bytes().fold(key, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FACTOR));
+                word.iter().fold(key, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FACTOR));
             mixed(word, key)
         };
         let words: Vec<u64> = folded
             .split(|letter: char| !letter.is_ascii_alphanumeric() && letter.is_ascii())
-            .filter(|word| !word.is_empty())
+            .flat_map(|word| word.as_bytes().chunks(GUARD_BODY_WORD_BYTES_MAX.into()))
             .map(hash)
             .collect();
         let shingles: Vec<u64> = words
@@ -334,7 +362,8 @@ mod tests {
     proptest! {
         #[test]
         fn law_the_features_are_the_naive_twins(
-            key in any::<u64>(), text in "([a-zA-Z0-9é]{1,6}[ ,.\r\n\t<>-]{1,2}){0,60}",
+            key in any::<u64>(),
+            text in "([a-zA-Z0-9é]{1,6}[ ,.\r\n\t<>-]{1,2}|[a-z é]{20,80}|[é漢a-z]{40,60}){0,60}",
         ) {
             prop_assert_eq!(features(key, &[text.as_bytes()]), naive(key, &text));
         }
