@@ -46,9 +46,7 @@ impl World for MailRoom<'_> {
     }
 
     fn append(&mut self, draft: &mut Draft, bytes: &[u8]) -> Result<(), Refusal> {
-        if self.guest.discards {
-            return Err(Refusal::Discarded);
-        }
+        self.listen()?;
         self.judge(bytes)?;
         self.store.append(draft, bytes, self.now).map_err(reason)
     }
@@ -123,6 +121,11 @@ impl MailRoom<'_> {
         }
     }
 
+    /// What a guest brings is looked at, unless all of it is thrown away.
+    fn listen(&self) -> Result<(), Refusal> {
+        if self.guest.discards { Err(Refusal::Discarded) } else { Ok(()) }
+    }
+
     /// More of the message has come, and nothing of it has been kept yet.
     fn judge(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         let Some(inspection) = &mut self.guest.inspection else { return Ok(()) };
@@ -132,9 +135,7 @@ impl MailRoom<'_> {
 
     /// The last of the message has come.
     fn judge_last(&mut self, rest: &[&[u8]]) -> Result<(), Refusal> {
-        if self.guest.discards {
-            return Err(Refusal::Discarded);
-        }
+        self.listen()?;
         for piece in rest {
             self.judge(piece)?;
         }
