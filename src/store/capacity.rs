@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::directory::{Directory, SLOT_BYTES};
-use super::record::{BODY_HEADER_BYTES, RECORD_ARENAS_MAX};
+use super::record::{BODY_FRONT_BYTES, RECORD_ARENAS_MAX};
 use super::{MessageId, StorePool};
 use crate::limits::{
     ARENA_BYTES, DRAFTS_SHARE, MESSAGE_BYTES_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX, RECENT_MESSAGES,
@@ -112,7 +112,7 @@ impl Capacity {
         if demand.message_bytes_max > MESSAGE_BYTES_MAX {
             return Err(Shortage::Message);
         }
-        let body_arenas = (demand.message_bytes_max + BODY_HEADER_BYTES).div_ceil(ARENA_BYTES);
+        let body_arenas = (demand.message_bytes_max + BODY_FRONT_BYTES).div_ceil(ARENA_BYTES);
         let mailbox_arenas = demand.mailbox_bytes_max / ARENA_BYTES;
         if mailbox_arenas < body_arenas + RECORD_ARENAS_MAX {
             let needed_bytes = (body_arenas + RECORD_ARENAS_MAX) * ARENA_BYTES;
@@ -215,8 +215,8 @@ mod tests {
     #[test]
     fn a_mailbox_has_room_for_the_longest_message_behind_its_header() {
         for (message_bytes_max, arenas) in [
-            (10 * ARENA_BYTES - BODY_HEADER_BYTES, 10),
-            (10 * ARENA_BYTES - BODY_HEADER_BYTES + 1, 11),
+            (10 * ARENA_BYTES - BODY_FRONT_BYTES, 10),
+            (10 * ARENA_BYTES - BODY_FRONT_BYTES + 1, 11),
         ] {
             let asked = Demand { message_bytes_max, mailbox_bytes_max: 0, ..demand() };
             let needed_bytes = (arenas + RECORD_ARENAS_MAX) * ARENA_BYTES;
@@ -273,7 +273,7 @@ mod tests {
         let links_needed = capacity.arenas() as usize * size_of::<u32>();
         assert!((links_needed..links_needed + 2 * ARENA_BYTES).contains(&links));
         assert_eq!(directory, 256 * size_of::<u32>(), "two for each mailbox, and a power of two");
-        let scratch = store.draft_envelope.capacity() + store.envelope.capacity();
+        let scratch = store.draft_envelope.capacity() + store.record_head.capacity();
         let targets = store.targets.capacity() * size_of::<u32>();
         assert_eq!(rest, RECENT_MESSAGES * size_of::<MessageId>() + scratch + targets);
     }

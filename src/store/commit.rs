@@ -2,23 +2,14 @@
 
 use super::draft::Draft;
 use super::name::MailboxName;
-use super::pool::Chain;
 use super::record::{
-    BodyHeader, Header, RECORD_ARENAS_MAX, Strings, begin_envelope, push_forward_path,
+    Body, HEADER_BYTES, Header, RECORD_ARENAS_MAX, Strings, begin_envelope, body_arenas_for,
+    push_forward_path,
 };
 use super::removal::Cause;
 use super::{Client, MessageId, Refusal, Store, StorePool, slots, slots_mut};
 use crate::clock::Now;
 use crate::limits::BODY_INLINE_BYTES_MAX;
-
-/// Where a message lies that is being committed.
-#[derive(Clone, Copy)]
-enum Body<'a> {
-    /// In the caller's pieces: it is copied into each record.
-    Inline(&'a [&'a [u8]]),
-    /// In a chain of its own, that each record refers to.
-    Shared(Chain),
-}
 
 impl Store {
     /// Commits a draft to the mailbox of each of its recipients, with `rest` as the end of the
@@ -44,28 +35,33 @@ impl Store {
         }
         self.figures.arenas_drafts -= draft.arenas();
         self.read_draft_envelope(&draft);
-        // Freed first, so that what is written next lands in an arena that is still warm.
-        self.pool.free(draft.envelope);
         let copies = self.resolve_targets(now);
-        let body_bytes = draft.body_bytes + rest_bytes;
-        let body = if draft.body.is_empty() && body_bytes <= BODY_INLINE_BYTES_MAX {
-            Body::Inline(rest)
-        } else {
-            let wanted = BodyHeader::arenas_for(&draft.body, rest_bytes);
+        let bytes = draft.body_bytes + rest_bytes;
+        // What each record has of the message itself.
+        let mut inline = rest;
+        if !draft.body.is_empty() || bytes > BODY_INLINE_BYTES_MAX {
+            let wanted = body_arenas_for(&draft.body, rest_bytes);
             if let Err(refusal) =
                 self.make_room(wanted, now).and_then(|()| self.append_body(&mut draft, rest))
             {
+                self.pool.free(draft.envelope);
                 self.pool.free(draft.body);
                 return Err(refusal);
             }
-            let header = BodyHeader { chain: draft.body, references: copies };
-            self.pool.overwrite(draft.body.start(), bytemuck::bytes_of(&header));
-            Body::Shared(draft.body)
-        };
+            if copies > 1 {
+                let references = u32::from(copies);
+                self.pool.overwrite(draft.body.start(), bytemuck::bytes_of(&references));
+            }
+            inline = &[];
+        }
+        let body = Body { bytes: bytes as u32, chain: draft.body, copies };
+        // Only now, so that records land in an arena that is still warm, and what is copied past the
+        // caches does not.
+        self.pool.free(draft.envelope);
         let mut first = None;
         for at in 0..self.targets.len() {
             if !self.targets[..at].contains(&self.targets[at]) {
-                let id = self.write_copy(at, body, body_bytes as u32, client, now)?;
+                let id = self.write_copy(at, body, inline, client, now)?;
                 first.get_or_insert(id);
             }
         }
@@ -82,7 +78,7 @@ impl Store {
             return Err(Refusal::MessageTooLarge);
         }
         let records = draft.recipients() as u32 * RECORD_ARENAS_MAX as u32;
-        let wanted = records + BodyHeader::arenas_for(&draft.body, rest_bytes);
+        let wanted = records + body_arenas_for(&draft.body, rest_bytes);
         if wanted > self.capacity.arenas - self.figures.arenas_drafts {
             return Err(Refusal::DraftsFull);
         }
@@ -97,7 +93,7 @@ impl Store {
     }
 
     /// Finds or makes the mailbox of each recipient, and says how many different ones there are.
-    fn resolve_targets(&mut self, now: Now) -> u32 {
+    fn resolve_targets(&mut self, now: Now) -> u16 {
         self.targets.clear();
         let mut copies = 0;
         // Behind the reverse-path: a forward-path, a name, a forward-path, a name ...
@@ -108,7 +104,7 @@ impl Store {
             at += forward_path.len() + name.len() + 2 * size_of::<u16>();
             let index = self.find_or_create(&MailboxName::from_stored(name), now);
             let slot = self.slot_mut(index);
-            copies += 1 - slot.pinned;
+            copies += u16::from(slot.pinned == 0);
             slot.pinned = 1;
             self.targets.push(index);
         }
@@ -138,8 +134,8 @@ impl Store {
     fn write_copy(
         &mut self,
         at: usize,
-        body: Body<'_>,
-        body_bytes: u32,
+        body: Body,
+        inline: &[&[u8]],
         client: &Client<'_>,
         now: Now,
     ) -> Result<MessageId, Refusal> {
@@ -148,25 +144,22 @@ impl Store {
         let slot = self.slot(index);
         let id =
             MessageId { slot: index, generation: slot.generation, sequence: slot.next_sequence };
-        let (pieces, body_head, body_arenas) = match body {
-            Body::Inline(pieces) => (pieces, Header::INLINE, 0),
-            Body::Shared(chain) => (&[][..], chain.head(), chain.arenas()),
-        };
-        let header = Header::new(id.sequence, now, client, &self.envelope, body_bytes, body_head);
-        self.make_room_in_mailbox(index, header.record_bytes as usize, body_arenas, now);
+        let envelope_bytes = self.record_head.len() - HEADER_BYTES;
+        let header = Header::new(id.sequence, now, client, envelope_bytes, body);
+        header.seal(&mut self.record_head);
+        self.make_room_in_mailbox(index, header.record_bytes as usize, body.chain.arenas(), now);
         self.make_room(RECORD_ARENAS_MAX as u32, now)?;
 
         // Only now: making room may have taken this mailbox's own oldest mail.
         let slot = *self.slot(index);
         let mut log = slot.log;
-        let head = [bytemuck::bytes_of(&header), &self.envelope];
-        for piece in head.iter().chain(pieces) {
+        for piece in [&self.record_head[..]].iter().chain(inline) {
             self.pool.append(&mut log, piece).map_err(|_| Refusal::DraftsFull)?;
         }
         let was_empty = slot.messages == 0;
         let slot = self.slot_mut(index);
         slot.log = log;
-        slot.body_arenas += body_arenas;
+        slot.body_arenas += body.chain.arenas();
         slot.messages += 1;
         slot.next_sequence += 1;
         self.directory.stocked(slots_mut(&mut self.pool), index, was_empty);
@@ -179,11 +172,11 @@ impl Store {
 
     fn build_envelope(&mut self, at: usize, client: &Client<'_>) {
         let mut strings = Strings(&self.draft_envelope);
-        begin_envelope(&mut self.envelope, client.helo, strings.next().unwrap_or_default());
+        begin_envelope(&mut self.record_head, client.helo, strings.next().unwrap_or_default());
         for target in &self.targets {
             let (Some(forward_path), Some(_name)) = (strings.next(), strings.next()) else { break };
             if *target == self.targets[at] {
-                push_forward_path(&mut self.envelope, forward_path);
+                push_forward_path(&mut self.record_head, forward_path);
             }
         }
     }

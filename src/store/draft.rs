@@ -3,7 +3,7 @@
 
 use super::name::MailboxName;
 use super::pool::Chain;
-use super::record::{BODY_HEADER_BYTES, BodyHeader, push_string};
+use super::record::{BODY_FRONT_BYTES, body_arenas_for, push_string};
 use super::{Refusal, Store, StorePool};
 use crate::clock::Now;
 use crate::limits::PATH_BYTES_MAX;
@@ -18,7 +18,7 @@ pub struct Draft {
     /// Strings behind their lengths: the reverse-path, then the forward-path and the name of the
     /// mailbox for each recipient.
     pub(super) envelope: Chain,
-    /// Room for a header, then the message; empty while no byte of it had to be kept.
+    /// Room in front, then the message; empty while no byte of it had to be kept.
     pub(super) body: Chain,
     pub(super) body_bytes: usize,
     recipients: usize,
@@ -89,7 +89,7 @@ impl Store {
             return Err(Refusal::MessageTooLarge);
         }
         let before = draft.body.arenas();
-        self.reserve_draft(BodyHeader::arenas_for(&draft.body, bytes.len()), now)?;
+        self.reserve_draft(body_arenas_for(&draft.body, bytes.len()), now)?;
         self.append_body(draft, &[bytes])?;
         self.figures.arenas_drafts += draft.body.arenas() - before;
         Ok(())
@@ -109,9 +109,7 @@ impl Store {
         pieces: &[&[u8]],
     ) -> Result<(), Refusal> {
         if draft.body.is_empty() {
-            self.pool
-                .append(&mut draft.body, &[0; BODY_HEADER_BYTES])
-                .map_err(|_| Refusal::DraftsFull)?;
+            self.pool.leave(&mut draft.body, BODY_FRONT_BYTES).map_err(|_| Refusal::DraftsFull)?;
         }
         for piece in pieces {
             self.pool.append(&mut draft.body, piece).map_err(|_| Refusal::DraftsFull)?;

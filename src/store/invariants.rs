@@ -7,18 +7,20 @@
 //!
 //! Drafts are in the hands of sessions, so theirs are counted and not walked.
 
+use std::collections::BTreeMap;
+
 use super::directory::Slot;
 use super::law::holds;
-use super::pool::{Chain, Position};
-use super::record::{BODY_HEADER_BYTES, BodyHeader, DELETED, HEADER_BYTES, Header};
+use super::pool::Chain;
+use super::record::{BODY_FRONT_BYTES, DELETED, HEADER_BYTES, Header};
 use super::{Store, StorePool, slots};
 
 /// What the walk has found so far.
 struct Walk {
     owned: Vec<bool>,
     owned_arenas: u32,
-    /// For each arena, how many records refer to the long message that begins in it.
-    references: Vec<u32>,
+    /// By the arena that it begins in, a long message as its records have it, and how many they are.
+    long: BTreeMap<u32, (Chain, u16, u32)>,
     messages: u64,
     envelope: Vec<u8>,
 }
@@ -35,7 +37,7 @@ impl Store {
         let mut walk = Walk {
             owned: vec![false; arenas],
             owned_arenas: 0,
-            references: vec![0; arenas],
+            long: BTreeMap::new(),
             messages: 0,
             envelope: Vec::new(),
         };
@@ -89,9 +91,8 @@ impl Store {
             holds(!(is_first && header.is(DELETED)), "the oldest record is of mail that is there")?;
             if !header.is(DELETED) {
                 messages += 1;
-                if header.body_head != Header::INLINE {
-                    body_arenas += walk.refer(&self.pool, header)?;
-                }
+                body_arenas += header.body.arenas();
+                walk.refer(&header)?;
             }
             left -= record_bytes;
             at = self.pool.skip(at, record_bytes);
@@ -102,13 +103,10 @@ impl Store {
     }
 
     fn check_long_messages(&self, walk: &mut Walk) -> Result<(), &'static str> {
-        for head in 0..self.capacity.arenas {
-            let references = walk.references[head as usize];
-            if references > 0 {
-                let body: BodyHeader = self.pool.read_value(Position::start_of(head)).0;
-                holds(body.references == references, "a long message counts who refers to it")?;
-                walk.own_chain(&self.pool, &body.chain)?;
-            }
+        for (chain, copies, references) in std::mem::take(&mut walk.long).into_values() {
+            walk.own_chain(&self.pool, &chain)?;
+            let counted = if copies > 1 { self.pool.read_value(chain.start()).0 } else { 1 };
+            holds(references == counted, "a long message counts who refers to it")?;
         }
         Ok(())
     }
@@ -144,17 +142,20 @@ impl Walk {
         holds(last.is_none_or(|last| last == chain.tail()), "a chain ends at its tail")
     }
 
-    /// Notes that a record refers to a long message, and says how many arenas that has.
-    fn refer(&mut self, pool: &StorePool, header: Header) -> Result<u32, &'static str> {
-        let head = header.body_head as usize;
-        let references = self.references.get_mut(head).ok_or("a record's body is in an arena")?;
-        *references += 1;
-        let body: BodyHeader = pool.read_value(Position::start_of(header.body_head)).0;
+    /// Notes that a record refers to a long message, if it does.
+    fn refer(&mut self, header: &Header) -> Result<(), &'static str> {
+        let Header { body, copies, .. } = *header;
+        if body.is_empty() {
+            return Ok(());
+        }
+        holds((body.head() as usize) < self.owned.len(), "a record's body is in an arena")?;
         holds(
-            StorePool::bytes(&body.chain) == BODY_HEADER_BYTES + header.body_bytes as usize,
+            StorePool::bytes(&body) == BODY_FRONT_BYTES + header.body_bytes as usize,
             "a long message is as long as its record says",
         )?;
-        Ok(body.chain.arenas())
+        let (chain, of, references) = self.long.entry(body.head()).or_insert((body, copies, 0));
+        *references += 1;
+        holds((*chain, *of) == (body, copies), "the records of a long message agree on it")
     }
 }
 
@@ -162,7 +163,8 @@ impl Walk {
 mod tests {
     use std::net::IpAddr;
 
-    use super::super::record::begin_envelope;
+    use super::super::pool::Position;
+    use super::super::record::{Body, begin_envelope};
     use super::super::{
         Capacity, Client, Demand, Mailbox, MailboxName, Naming, Protocol, slots_mut,
     };
@@ -230,30 +232,30 @@ mod tests {
     fn forge(store: &mut Store, slot: u32, number: usize, change: impl Fn(&mut Header)) {
         let (at, mut header) = record(store, slot, number);
         change(&mut header);
-        let mut envelope = Vec::new();
-        begin_envelope(&mut envelope, b"", b"");
-        envelope.resize(header.envelope_bytes as usize, 0);
-        store.pool.overwrite(store.pool.skip(at, HEADER_BYTES), &envelope);
+        let mut head = Vec::new();
+        begin_envelope(&mut head, b"", b"");
+        let envelope_bytes = header.envelope_bytes as usize;
+        head.resize(HEADER_BYTES + envelope_bytes, 0);
         let now = Now { monotonic_ms: header.received_monotonic_ms, unix_ms: 0 };
-        let Header { sequence, body_bytes, body_head, .. } = header;
-        let forged = Header::new(sequence, now, &client(), &envelope, body_bytes, body_head);
-        store.pool.overwrite(at, bytemuck::bytes_of(&forged));
-    }
-
-    fn with_body(store: &mut Store, change: impl Fn(&mut BodyHeader)) {
-        let start = Position::start_of(record(store, 0, 2).1.body_head);
-        let mut body: BodyHeader = store.pool.read_value(start).0;
-        change(&mut body);
-        store.pool.overwrite(start, bytemuck::bytes_of(&body));
+        let Header { sequence, body_bytes, body, copies, .. } = header;
+        let body = Body { bytes: body_bytes, chain: body, copies };
+        Header::new(sequence, now, &client(), envelope_bytes, body).seal(&mut head);
+        store.pool.overwrite(at, &head);
     }
 
     fn slot(store: &mut Store, index: usize) -> &mut Slot {
         &mut slots_mut(&mut store.pool)[index]
     }
 
-    /// The arena that a chain says is its last.
-    fn tail(chain: &mut Chain) -> &mut u32 {
-        &mut bytemuck::cast_mut::<Chain, [u32; 5]>(chain)[1]
+    /// The arenas that a chain says are its first and its last.
+    fn ends(chain: &mut Chain) -> &mut [u32; 2] {
+        bytemuck::cast_mut::<Chain, [u32; 5]>(chain).first_chunk_mut().unwrap()
+    }
+
+    /// Both records of the long message.
+    fn forge_long(store: &mut Store, change: impl Fn(&mut Header)) {
+        forge(store, 0, 2, &change);
+        forge(store, 1, 0, &change);
     }
 
     type Break = fn(&mut Store);
@@ -300,18 +302,28 @@ mod tests {
                 slot(store, 1).body_arenas += 1;
             }),
             ("a record's body is in an arena", |store| {
-                forge(store, 0, 2, |header| header.body_head = u32::MAX - 1);
+                forge(store, 0, 2, |header| ends(&mut header.body)[0] = u32::MAX - 1);
             }),
             ("a long message is as long as its record says", |store| {
                 forge(store, 0, 2, |header| header.body_bytes += 1);
             }),
+            ("the records of a long message agree on it", |store| {
+                forge(store, 1, 0, |header| ends(&mut header.body)[1] -= 1);
+            }),
+            ("the records of a long message agree on it", |store| {
+                forge(store, 1, 0, |header| header.copies += 1);
+            }),
             ("a long message counts who refers to it", |store| {
-                with_body(store, |body| body.references += 1);
+                let front = record(store, 0, 2).1.body.start();
+                store.pool.overwrite(front, &3_u32.to_ne_bytes());
+            }),
+            ("a long message counts who refers to it", |store| {
+                forge_long(store, |header| header.copies = 1);
             }),
             ("a chain ends at its tail", |store| {
-                with_body(store, |body| *tail(&mut body.chain) -= 1);
+                forge_long(store, |header| ends(&mut header.body)[1] -= 1);
             }),
-            ("a chain ends at its tail", |store| *tail(&mut slot(store, 0).log) += 1),
+            ("a chain ends at its tail", |store| ends(&mut slot(store, 0).log)[1] += 1),
             ("no arena is owned twice", |store| slot(store, 1).log = store.slot(0).log),
             ("mailboxes are in the order in which they had mail", |store| {
                 forge(store, 0, 2, |header| header.received_monotonic_ms = 3);

@@ -56,12 +56,16 @@ pub use record::{Client, Envelope, Protocol};
 use capacity::{DRAFT_ENVELOPE_BYTES_MAX, SUPERBLOCK_BYTES};
 use directory::{Directory, Slot};
 use recent::Recent;
+use record::HEADER_BYTES;
 
 type StorePool = pool::Pool<ARENA_BYTES>;
 
+/// The most that stands in front of a message in its record.
+const RECORD_HEAD_BYTES_MAX: usize = HEADER_BYTES + ENVELOPE_BYTES_MAX;
+
 /// Memory for putting envelopes together.
 const SCRATCH_BYTES: usize =
-    DRAFT_ENVELOPE_BYTES_MAX + ENVELOPE_BYTES_MAX + RECIPIENTS_MAX * size_of::<u32>();
+    DRAFT_ENVELOPE_BYTES_MAX + RECORD_HEAD_BYTES_MAX + RECIPIENTS_MAX * size_of::<u32>();
 
 /// Why the store did not take something. It is as if it had never been offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +105,8 @@ pub struct Store {
     swept: u32,
     /// The envelope of the draft that is being committed.
     draft_envelope: Vec<u8>,
-    /// The envelope of the copy that is being written.
-    envelope: Vec<u8>,
+    /// Header and envelope of the copy that is being written.
+    record_head: Vec<u8>,
     /// The mailbox of each recipient of the draft that is being committed.
     targets: Vec<u32>,
 }
@@ -132,7 +136,7 @@ impl Store {
             figures: Figures { arenas: capacity.arenas, ..Figures::default() },
             swept: 0,
             draft_envelope: Vec::with_capacity(DRAFT_ENVELOPE_BYTES_MAX),
-            envelope: Vec::with_capacity(ENVELOPE_BYTES_MAX),
+            record_head: Vec::with_capacity(RECORD_HEAD_BYTES_MAX),
             targets: Vec::with_capacity(RECIPIENTS_MAX),
             capacity,
         })

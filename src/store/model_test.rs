@@ -355,7 +355,7 @@ impl World {
                 assert_eq!(body, sent.body, "byte for byte");
                 assert_eq!(message.seen, sent.seen);
                 let header: Header = self.store.pool.read_value(message.record).0;
-                let packed = header.body_head == Header::INLINE;
+                let packed = header.body.is_empty();
                 assert_eq!(packed, sent.packed, "short mail is packed, and no other");
                 let envelope = self.store.read_envelope(message);
                 assert_eq!(envelope.reverse_path, b"from@example.com");

@@ -64,8 +64,7 @@ impl Chain {
     }
 
     /// The arena that its first byte is in: a name for the whole chain while it lives.
-    #[must_use]
-    pub fn head(&self) -> u32 {
+    pub(super) fn head(&self) -> u32 {
         self.head
     }
 
@@ -89,13 +88,7 @@ pub struct Position {
     offset: u32,
 }
 
-impl Position {
-    /// Where an arena starts.
-    #[must_use]
-    pub fn start_of(arena: u32) -> Self {
-        Self { arena, offset: 0 }
-    }
-}
+impl Position {}
 
 /// No arena is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,16 +204,27 @@ impl<const ARENA_BYTES: usize> Pool<ARENA_BYTES> {
         copy: impl Fn(&mut [u8], &[u8]),
     ) {
         while !bytes.is_empty() {
-            if chain.is_empty() || chain.tail_offset as usize == ARENA_BYTES {
-                self.lengthen(chain);
-            }
-            let offset = chain.tail_offset as usize;
-            let (now, later) = bytes.split_at(bytes.len().min(ARENA_BYTES - offset));
-            let start = self.arena_start(chain.tail) + offset;
-            copy(&mut self.map[start..start + now.len()], now);
-            chain.tail_offset += now.len() as u32;
+            let range = self.extend(chain, bytes.len());
+            let (now, later) = bytes.split_at(range.len());
+            copy(&mut self.map[range], now);
             bytes = later;
         }
+    }
+
+    /// Puts so many bytes at the end of a chain as they are, whatever they were before: all of them
+    /// or, when too few arenas are free, none. To be written later, or never.
+    ///
+    /// # Errors
+    /// [`Exhausted`] if the arenas that it takes are not free.
+    pub fn leave(&mut self, chain: &mut Chain, bytes: usize) -> Result<(), Exhausted> {
+        if Self::arenas_for(chain, bytes) > self.free {
+            return Err(Exhausted);
+        }
+        let mut left = bytes;
+        while left > 0 {
+            left -= self.extend(chain, left).len();
+        }
+        Ok(())
     }
 
     /// Takes `bytes` off the front of a chain; arenas that are left behind become free.
@@ -341,6 +345,18 @@ impl<const ARENA_BYTES: usize> Pool<ARENA_BYTES> {
         Some(start..start + bytes)
     }
 
+    /// Makes a chain longer by at most `most` bytes, all in one arena, and says where in the mapping
+    /// they lie. The caller has seen that there are the arenas for it.
+    fn extend(&mut self, chain: &mut Chain, most: usize) -> Range<usize> {
+        if chain.is_empty() || chain.tail_offset as usize == ARENA_BYTES {
+            self.lengthen(chain);
+        }
+        let bytes = most.min(ARENA_BYTES - chain.tail_offset as usize);
+        let start = self.arena_start(chain.tail) + chain.tail_offset as usize;
+        chain.tail_offset += bytes as u32;
+        start..start + bytes
+    }
+
     /// Moves one free arena to the end of a chain. The caller has seen that there is one.
     fn lengthen(&mut self, chain: &mut Chain) {
         let arena = self.free_head;
@@ -405,6 +421,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Append(usize, Vec<u8>),
+        Leave(usize, Vec<u8>),
         DropFront(usize, usize),
         Free(usize),
         Overwrite(usize, usize, Vec<u8>),
@@ -414,6 +431,7 @@ mod tests {
         let bytes = || proptest::collection::vec(any::<u8>(), 0..70);
         prop_oneof![
             4 => (0..3usize, bytes()).prop_map(|(chain, bytes)| Step::Append(chain, bytes)),
+            1 => (0..3usize, bytes()).prop_map(|(chain, bytes)| Step::Leave(chain, bytes)),
             3 => (0..3usize, 0..90usize).prop_map(|(chain, n)| Step::DropFront(chain, n)),
             1 => (0..3usize).prop_map(Step::Free),
             1 => (0..3usize, 0..60usize, bytes()).prop_map(|(c, at, b)| Step::Overwrite(c, at, b)),
@@ -437,6 +455,23 @@ mod tests {
                         let done = pool.append(&mut chains[at], &bytes);
                         prop_assert_eq!(done.is_ok(), fits);
                         if fits {
+                            models[at].extend(&bytes);
+                        } else {
+                            prop_assert_eq!(chains[at], before);
+                        }
+                    }
+                    Step::Leave(at, bytes) => {
+                        let fits = TestPool::arenas_for(&chains[at], bytes.len())
+                            <= pool.free_arenas();
+                        let before = chains[at];
+                        let done = pool.leave(&mut chains[at], bytes.len());
+                        prop_assert_eq!(done.is_ok(), fits);
+                        if fits {
+                            let left = match before.is_empty() {
+                                true => chains[at].start(),
+                                false => before.end(),
+                            };
+                            pool.overwrite(left, &bytes);
                             models[at].extend(&bytes);
                         } else {
                             prop_assert_eq!(chains[at], before);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::directory::Slot;
 use super::pool::Position;
-use super::record::{BODY_HEADER_BYTES, DELETED, Envelope, HEADER_BYTES, Header, Protocol, SEEN};
+use super::record::{BODY_FRONT_BYTES, DELETED, Envelope, HEADER_BYTES, Header, Protocol, SEEN};
 use super::{Lost, MailboxName, MessageId, Store, StorePool, slots};
 use crate::clock::Now;
 
@@ -157,9 +157,9 @@ impl Store {
     fn found(&self, mailbox: Mailbox, record: Position, header: &Header) -> Message {
         let Mailbox { slot, generation } = mailbox;
         let envelope = self.pool.skip(record, HEADER_BYTES);
-        let body = match header.body_head {
-            Header::INLINE => self.pool.skip(envelope, header.envelope_bytes as usize),
-            arena => self.pool.skip(Position::start_of(arena), BODY_HEADER_BYTES),
+        let body = match header.body.is_empty() {
+            true => self.pool.skip(envelope, header.envelope_bytes as usize),
+            false => self.pool.skip(header.body.start(), BODY_FRONT_BYTES),
         };
         Message {
             id: MessageId { slot, generation, sequence: header.sequence },

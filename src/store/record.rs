@@ -5,11 +5,13 @@
 //! ```text
 //! record    [ header: 88 bytes | envelope | message, if it is short ]
 //! envelope  [ u16 length | helo ] [ u16 length | reverse-path ] [ u16 length | forward-path ] ...
-//! body      [ references, arenas, tail | message ... ]     a long message's own chain
+//! body      [ references: 64 bytes | message ... ]     a long message's own chain
 //! ```
 //!
-//! A long message lies in a chain of its own, which the records of all its recipients refer to
-//! and count: it is copied once, whoever it is for, and given back at once, however long it is.
+//! A long message lies in a chain of its own, which the records of all its recipients refer to: it
+//! is copied once, whoever it is for, and given back at once, however long it is. They count
+//! themselves in front of it, if there is more than one: nothing is written there, and read again
+//! when it has long left the caches, for a message with one recipient.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -20,6 +22,7 @@ use super::pool::Chain;
 use crate::clock::Now;
 use crate::limits::{
     ARENA_BYTES, BODY_INLINE_BYTES_MAX, ENVELOPE_BYTES_MAX, HELO_BYTES_MAX, PATH_BYTES_MAX,
+    RECIPIENTS_MAX,
 };
 
 /// Marks the start of a record, for whoever reads a pool that he did not write.
@@ -37,9 +40,9 @@ pub(super) const SEEN: u32 = 1;
 /// The bit of [`Header::flags`] for a message that was deleted; its record waits to be the oldest.
 pub(super) const DELETED: u32 = 2;
 
-const EXTENDED: u32 = 1;
-const UTF8: u32 = 2;
-const ENCRYPTED: u32 = 4;
+const EXTENDED: u16 = 1;
+const UTF8: u16 = 2;
+const ENCRYPTED: u16 = 4;
 
 /// How a message came in: what its Received line says after `with` (RFC 5321 section 4.4, RFC
 /// 6531 section 4.3).
@@ -91,56 +94,79 @@ pub(super) struct Header {
     pub(super) record_bytes: u32,
     pub(super) envelope_bytes: u32,
     pub(super) body_bytes: u32,
-    /// The first arena of the message's own chain, or [`Header::INLINE`].
-    pub(super) body_head: u32,
+    /// A long message's own chain; empty for a message that lies in its record.
+    pub(super) body: Chain,
     source: [u8; 16],
-    protocol: u32,
+    protocol: u16,
+    /// How many mailboxes the message was committed to. If it is more than one, a long message's
+    /// chain starts with how many of their records still refer to it, an `u32`.
+    pub(super) copies: u16,
     pub(super) flags: u32,
-    reserved: [u32; 4],
 }
 
 const _: () = assert!(size_of::<Header>() == 88);
+const _: () = assert!(RECIPIENTS_MAX <= u16::MAX as usize, "copies are counted");
+
+/// A message as its records refer to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Body {
+    /// Its length.
+    pub(super) bytes: u32,
+    /// Its own chain, if it has one.
+    pub(super) chain: Chain,
+    /// How many mailboxes it is committed to.
+    pub(super) copies: u16,
+}
 
 impl Header {
-    /// The value of `body_head` for a message that lies in its record.
-    pub(super) const INLINE: u32 = u32::MAX;
     /// Where in a header its flags are.
     pub(super) const FLAGS_OFFSET: usize = std::mem::offset_of!(Header, flags);
 
+    /// A header in front of an envelope; its checksum is still to be made, by [`Header::seal`].
     pub(super) fn new(
         sequence: u64,
         now: Now,
         client: &Client<'_>,
-        envelope: &[u8],
-        body_bytes: u32,
-        body_head: u32,
+        envelope_bytes: usize,
+        body: Body,
     ) -> Self {
-        let inline_bytes = if body_head == Self::INLINE { body_bytes } else { 0 };
-        let mut header = Self {
+        let inline_bytes = if body.chain.is_empty() { body.bytes } else { 0 };
+        Self {
             magic: MAGIC,
             checksum: 0,
             sequence,
             received_monotonic_ms: now.monotonic_ms,
             received_unix_ms: now.unix_ms,
-            record_bytes: HEADER_BYTES as u32 + envelope.len() as u32 + inline_bytes,
-            envelope_bytes: envelope.len() as u32,
-            body_bytes,
-            body_head,
+            record_bytes: (HEADER_BYTES + envelope_bytes) as u32 + inline_bytes,
+            envelope_bytes: envelope_bytes as u32,
+            body_bytes: body.bytes,
+            body: body.chain,
             source: mapped(client.source).octets(),
-            protocol: u32::from(client.protocol.extended) * EXTENDED
-                + u32::from(client.protocol.utf8) * UTF8
-                + u32::from(client.protocol.encrypted) * ENCRYPTED,
+            protocol: u16::from(client.protocol.extended) * EXTENDED
+                + u16::from(client.protocol.utf8) * UTF8
+                + u16::from(client.protocol.encrypted) * ENCRYPTED,
+            copies: body.copies,
             flags: 0,
-            reserved: [0; 4],
-        };
-        header.checksum = header.checksum_with(envelope);
-        header
+        }
+    }
+
+    /// Writes a new header where [`begin_envelope`] has left room for it, with the checksum of it
+    /// and of the envelope behind it.
+    pub(super) fn seal(self, head: &mut [u8]) {
+        head[..HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&self));
+        // In one piece, which is long enough for the fast way to sum.
+        let checksum = crc32fast::hash(head);
+        let header = Self { checksum, ..self };
+        head[..HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&header));
     }
 
     /// Whether this is the header that was written with this envelope. In a pool that only this
     /// process has written it always is; a pool read again after a kill will have to be asked.
     pub(super) fn is_whole(&self, envelope: &[u8]) -> bool {
-        self.magic == MAGIC && self.checksum == self.checksum_with(envelope)
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(bytemuck::bytes_of(&Self { checksum: 0, flags: 0, ..*self }));
+        hasher.update(envelope);
+        self.magic == MAGIC && self.checksum == hasher.finalize()
     }
 
     pub(super) fn is(&self, flag: u32) -> bool {
@@ -158,14 +184,6 @@ impl Header {
             encrypted: self.protocol & ENCRYPTED != 0,
         }
     }
-
-    fn checksum_with(&self, envelope: &[u8]) -> u32 {
-        let fixed = Self { checksum: 0, flags: 0, ..*self };
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(bytemuck::bytes_of(&fixed));
-        hasher.update(envelope);
-        hasher.finalize()
-    }
 }
 
 fn mapped(address: IpAddr) -> Ipv6Addr {
@@ -175,26 +193,15 @@ fn mapped(address: IpAddr) -> Ipv6Addr {
     }
 }
 
-/// What stands first in the chain of a long message.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub(super) struct BodyHeader {
-    /// The chain itself: its first arena holds this.
-    pub(super) chain: Chain,
-    /// How many records refer to it.
-    pub(super) references: u32,
-}
+/// The room in front of a long message in its chain. Of the references there would be 4 bytes: it is
+/// a line of the caches, so that the message can be copied past them from its first byte on.
+pub(super) const BODY_FRONT_BYTES: usize = 64;
 
-impl BodyHeader {
-    /// How many arenas more it takes to put so many bytes behind a chain that starts with this.
-    pub(super) fn arenas_for(chain: &Chain, bytes: usize) -> u32 {
-        let header = if chain.is_empty() { BODY_HEADER_BYTES } else { 0 };
-        StorePool::arenas_for(chain, header + bytes)
-    }
+/// How many arenas more it takes to put so many bytes of a long message at the end of its chain.
+pub(super) fn body_arenas_for(chain: &Chain, bytes: usize) -> u32 {
+    let front = if chain.is_empty() { BODY_FRONT_BYTES } else { 0 };
+    StorePool::arenas_for(chain, front + bytes)
 }
-
-/// The length of a [`BodyHeader`].
-pub(super) const BODY_HEADER_BYTES: usize = size_of::<BodyHeader>();
 
 /// Who a message is from and for, as its client said it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -218,9 +225,11 @@ impl Envelope {
     }
 }
 
-/// Starts an envelope in `into`, which has room for it since start.
+/// Starts an envelope in `into`, which has room for it since start, behind what its record's header
+/// will take.
 pub(super) fn begin_envelope(into: &mut Vec<u8>, helo: &[u8], reverse_path: &[u8]) {
     into.clear();
+    into.resize(HEADER_BYTES, 0);
     push_string(into, &helo[..helo.len().min(HELO_BYTES_MAX)]);
     push_string(into, &reverse_path[..reverse_path.len().min(PATH_BYTES_MAX)]);
 }
@@ -228,9 +237,10 @@ pub(super) fn begin_envelope(into: &mut Vec<u8>, helo: &[u8], reverse_path: &[u8
 /// Adds a forward-path, unless it is there already, or so many addresses meant this mailbox that
 /// the envelope is full.
 pub(super) fn push_forward_path(into: &mut Vec<u8>, forward_path: &[u8]) {
-    let fits = into.len() + size_of::<u16>() + forward_path.len() <= ENVELOPE_BYTES_MAX;
+    let envelope = &into[HEADER_BYTES..];
+    let fits = envelope.len() + size_of::<u16>() + forward_path.len() <= ENVELOPE_BYTES_MAX;
     // Behind the client's name and the reverse-path.
-    if fits && !Strings(into).skip(2).any(|other| other == forward_path) {
+    if fits && !Strings(envelope).skip(2).any(|other| other == forward_path) {
         push_string(into, forward_path);
     }
 }
@@ -264,20 +274,29 @@ mod tests {
         Client { helo: b"client.example", source: [192, 0, 2, 1].into(), protocol }
     }
 
+    const BODY: Body = Body { bytes: 100, chain: Chain::EMPTY, copies: 1 };
+
+    fn header(sequence: u64, now: Now, envelope_bytes: usize) -> Header {
+        Header::new(sequence, now, &client(), envelope_bytes, BODY)
+    }
+
     #[test]
     fn a_header_knows_its_own_envelope_and_no_other() {
-        let mut envelope = Vec::new();
-        begin_envelope(&mut envelope, b"client.example", b"");
-        push_forward_path(&mut envelope, b"bob@example.com");
+        let mut head = Vec::new();
+        begin_envelope(&mut head, b"client.example", b"");
+        push_forward_path(&mut head, b"bob@example.com");
         let now = Now { monotonic_ms: 7, unix_ms: 8 };
-        let mut header = Header::new(5, now, &client(), &envelope, 100, Header::INLINE);
+        header(5, now, head.len() - HEADER_BYTES).seal(&mut head);
+        let (header, envelope) = head.split_at(HEADER_BYTES);
+        let mut header: Header = bytemuck::pod_read_unaligned(header);
         header.flags = SEEN;
-        assert!(header.is_whole(&envelope));
+        assert!(header.is_whole(envelope));
         assert!(!header.is_whole(&envelope[1..]));
-        assert!(!Header { sequence: 6, ..header }.is_whole(&envelope));
+        assert!(!Header { magic: 0, ..header }.is_whole(envelope));
+        assert!(!Header { sequence: 6, ..header }.is_whole(envelope));
         assert_eq!(header.source(), IpAddr::from([192, 0, 2, 1]));
         assert_eq!(header.protocol(), client().protocol);
-        let decoded = Envelope::decode(&envelope);
+        let decoded = Envelope::decode(envelope);
         assert_eq!(decoded.helo, b"client.example");
         assert_eq!(decoded.reverse_path, b"");
         assert_eq!(decoded.forward_paths, [b"bob@example.com"]);
@@ -296,14 +315,8 @@ mod tests {
         ] {
             let protocol = Protocol { extended, utf8, encrypted };
             assert_eq!(protocol.keyword(), keyword, "{protocol:?}");
-            let header = Header::new(
-                0,
-                Now { monotonic_ms: 0, unix_ms: 0 },
-                &Client { protocol, ..client() },
-                &[],
-                0,
-                Header::INLINE,
-            );
+            let now = Now { monotonic_ms: 0, unix_ms: 0 };
+            let header = Header::new(0, now, &Client { protocol, ..client() }, 0, BODY);
             assert_eq!(header.protocol(), protocol, "and is kept");
         }
     }
@@ -312,14 +325,15 @@ mod tests {
     fn a_forward_path_that_just_fits_is_kept_and_one_byte_more_is_not() {
         let mut full = Vec::new();
         begin_envelope(&mut full, b"", b"");
+        let longest = HEADER_BYTES + ENVELOPE_BYTES_MAX;
         for number in 0.. {
-            let left = ENVELOPE_BYTES_MAX - full.len() - size_of::<u16>();
+            let left = longest - full.len() - size_of::<u16>();
             if left <= PATH_BYTES_MAX {
                 let mut tight = full.clone();
                 push_forward_path(&mut tight, &vec![b'z'; left + 1]);
                 assert_eq!(tight, full);
                 push_forward_path(&mut full, &vec![b'z'; left]);
-                assert_eq!(full.len(), ENVELOPE_BYTES_MAX);
+                assert_eq!(full.len(), longest);
                 return;
             }
             push_forward_path(&mut full, &[number; PATH_BYTES_MAX - 3]);
@@ -328,15 +342,16 @@ mod tests {
 
     #[test]
     fn an_envelope_never_outgrows_its_bound() {
-        let mut envelope = Vec::new();
+        let mut head = Vec::new();
         let path = [b'a'; PATH_BYTES_MAX];
-        begin_envelope(&mut envelope, &[b'h'; 2 * HELO_BYTES_MAX], &path);
+        begin_envelope(&mut head, &[b'h'; 2 * HELO_BYTES_MAX], &path);
         for number in 0..100 {
-            push_forward_path(&mut envelope, &[number; PATH_BYTES_MAX]);
-            push_forward_path(&mut envelope, &[number; PATH_BYTES_MAX]);
+            push_forward_path(&mut head, &[number; PATH_BYTES_MAX]);
+            push_forward_path(&mut head, &[number; PATH_BYTES_MAX]);
         }
+        let envelope = &head[HEADER_BYTES..];
         assert!(envelope.len() <= ENVELOPE_BYTES_MAX);
-        let kept = Envelope::decode(&envelope).forward_paths;
+        let kept = Envelope::decode(envelope).forward_paths;
         assert!(kept.len() >= 2);
         assert!(kept.iter().zip(0..).all(|(path, number)| path[0] == number), "each once");
     }

@@ -3,7 +3,7 @@
 
 use super::pool::Position;
 use super::reading::{Mailbox, Missing};
-use super::record::{BodyHeader, DELETED, Header, SEEN};
+use super::record::{DELETED, Header, SEEN};
 use super::{MessageId, Refusal, Store, StorePool, slots_mut};
 use crate::clock::Now;
 
@@ -148,18 +148,15 @@ impl Store {
 
     /// Lets go of a long message's own chain, which is free once no record refers to it.
     fn release_body(&mut self, index: u32, header: &Header) {
-        if header.body_head == Header::INLINE {
-            return;
+        self.slot_mut(index).body_arenas -= header.body.arenas();
+        if header.copies > 1 && !header.body.is_empty() {
+            let references = self.pool.read_value::<u32>(header.body.start()).0 - 1;
+            self.pool.overwrite(header.body.start(), bytemuck::bytes_of(&references));
+            if references > 0 {
+                return;
+            }
         }
-        let start = Position::start_of(header.body_head);
-        let mut body: BodyHeader = self.pool.read_value(start).0;
-        self.slot_mut(index).body_arenas -= body.chain.arenas();
-        body.references -= 1;
-        if body.references == 0 {
-            self.pool.free(body.chain);
-        } else {
-            self.pool.overwrite(start, bytemuck::bytes_of(&body));
-        }
+        self.pool.free(header.body);
     }
 
     fn set_flags(&mut self, record: Position, flags: u32) {
