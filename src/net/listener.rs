@@ -137,6 +137,9 @@ impl Listeners {
         // Inherited by the connections, whose TIME_WAIT the next start must be able to ignore.
         bound.socket.set_reuse_address(true)?;
         bound.socket.listen(LISTEN_BACKLOG)?;
+        // Inherited too, but only what is set after that: the first bytes of a peer are acknowledged
+        // with what they are answered, and not in a segment of their own.
+        bound.socket.set_tcp_quickack(false)?;
         let mut socket = TcpListener::from_std(bound.socket.into());
         registry.register(&mut socket, token, Interest::READABLE)?;
         self.listeners.push(Listener::new(socket));
@@ -244,21 +247,28 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use mio::Poll;
+    use socket2::SockRef;
 
     use super::*;
 
     #[test]
     fn connections_inherit_what_their_listener_was_given() -> io::Result<()> {
-        let bound = Bound::new((Ipv4Addr::LOCALHOST, 0).into())?;
-        bound.socket.listen(1)?;
+        let poll = Poll::new()?;
+        let mut listeners = Listeners::none();
+        let made = Bound::new((Ipv4Addr::LOCALHOST, 0).into())?;
         let passed = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         passed.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
         passed.listen(1)?;
-        for bound in [bound, Bound::inherited(passed.into())?] {
-            let _peer = std::net::TcpStream::connect(bound.address())?;
-            bound.socket.set_nonblocking(false)?;
-            let (connection, _) = bound.socket.accept()?;
+        for bound in [made, Bound::inherited(passed.into())?] {
+            let address = bound.address();
+            let listener = listeners.listen(bound, poll.registry(), Token(0))?;
+            let _peer = std::net::TcpStream::connect(address)?;
+            let Accepted::Peer(stream, _) = listeners.accept(listener, 0) else {
+                return Err(io::Error::other("nobody was accepted"));
+            };
+            let connection = SockRef::from(&stream);
             assert!(connection.tcp_nodelay()?);
+            assert!(!connection.tcp_quickack()?);
             assert_eq!(connection.tcp_notsent_lowat()?, UNSENT_BYTES_MAX);
         }
         Ok(())
