@@ -50,23 +50,33 @@ impl Dial {
         if self.sources > 0 {
             sys::bind_address_no_port(&socket);
         }
-        self.connect_from_next(SockRef::from(&socket))?;
+        self.bind_to_next(&socket)?;
+        self.connect_socket(&socket)?;
         Ok(TcpStream::from_std(socket.into()))
     }
 
     /// Begins to connect anew with the socket of a connection that [`sys::disconnect`] ended. It
-    /// spares making, registering and closing one: a quarter of what a connection costs here.
+    /// spares making, registering and closing one: a quarter of what a connection costs here. From the
+    /// next source, or else from its own, which spares binding it: another fiftieth.
     ///
     /// # Errors
     /// As above.
-    pub(crate) fn reconnect(&mut self, stream: &TcpStream) -> io::Result<()> {
-        self.connect_from_next(SockRef::from(stream))
+    pub(crate) fn reconnect(&mut self, stream: &TcpStream, from_next: bool) -> io::Result<()> {
+        let socket = SockRef::from(stream);
+        if from_next {
+            self.bind_to_next(&socket)?;
+        }
+        self.connect_socket(&socket)
     }
 
-    fn connect_from_next(&mut self, socket: SockRef<'_>) -> io::Result<()> {
-        if let Some(source) = self.source() {
-            socket.bind(&source.into())?;
+    fn bind_to_next(&mut self, socket: &Socket) -> io::Result<()> {
+        match self.source() {
+            Some(source) => socket.bind(&source.into()),
+            None => Ok(()),
         }
+    }
+
+    fn connect_socket(&self, socket: &Socket) -> io::Result<()> {
         match socket.connect(&self.target.into()) {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
             _ => Ok(()),
@@ -109,7 +119,7 @@ mod tests {
         let ended = first.read(&mut [0; 1]).map_err(|error| error.kind());
         assert_eq!(ended, Err(ErrorKind::ConnectionReset));
 
-        dial.reconnect(&stream).unwrap();
+        dial.reconnect(&stream, true).unwrap();
         let (mut second, _) = accept(&listener);
         let heard = stream.read(&mut [0; 16]).map_err(|error| error.kind());
         assert_eq!(heard, Err(ErrorKind::WouldBlock));
@@ -120,15 +130,17 @@ mod tests {
     }
 
     #[test]
-    fn who_connects_again_comes_from_the_next_source() {
-        let (listener, mut dial) = dial(2);
-        let stream = dial.connect().unwrap();
-        let mut sources = vec![accept(&listener).1.ip()];
-        for _ in 0..2 {
-            sys::disconnect(&stream).unwrap();
-            dial.reconnect(&stream).unwrap();
-            sources.push(accept(&listener).1.ip());
+    fn who_connects_again_comes_from_the_next_source_or_from_its_own() {
+        for (from_next, expected) in [(true, [2, 3, 2]), (false, [2, 2, 2])] {
+            let (listener, mut dial) = dial(2);
+            let stream = dial.connect().unwrap();
+            let mut sources = vec![accept(&listener).1.ip()];
+            for _ in 0..2 {
+                sys::disconnect(&stream).unwrap();
+                dial.reconnect(&stream, from_next).unwrap();
+                sources.push(accept(&listener).1.ip());
+            }
+            assert_eq!(sources, expected.map(|last| Ipv4Addr::new(127, 0, 0, last)));
         }
-        assert_eq!(sources, [2, 3, 2].map(|last| Ipv4Addr::new(127, 0, 0, last)));
     }
 }

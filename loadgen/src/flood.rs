@@ -340,7 +340,11 @@ impl<'a> Flood<'a> {
         slot.wants_writable = false;
         self.open += 1;
         let opened = match slot.spare.take() {
-            Some(stream) => self.dial.reconnect(&stream).map(|()| stream),
+            Some(stream) => {
+                // Where each source has a socket, all of them are seen all the time.
+                let from_next = self.plan.sources > self.plan.connections;
+                self.dial.reconnect(&stream, from_next).map(|()| stream)
+            }
             None => self.dial.connect().and_then(|mut stream| {
                 self.poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
                 Ok(stream)
