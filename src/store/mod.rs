@@ -56,12 +56,12 @@ pub use record::{Client, Envelope, Protocol};
 use capacity::{DRAFT_ENVELOPE_BYTES_MAX, SUPERBLOCK_BYTES};
 use directory::{Directory, Slot};
 use recent::Recent;
-use record::HEADER_BYTES;
+use record::{HEADER_BYTES, summed_bytes};
 
 type StorePool = pool::Pool<ARENA_BYTES>;
 
-/// The most that stands in front of a message in its record.
-const RECORD_HEAD_BYTES_MAX: usize = HEADER_BYTES + ENVELOPE_BYTES_MAX;
+/// The most that stands in front of a message in its record, as long as it is when it is summed.
+const RECORD_HEAD_BYTES_MAX: usize = summed_bytes(HEADER_BYTES + ENVELOPE_BYTES_MAX);
 
 /// Memory for putting envelopes together.
 const SCRATCH_BYTES: usize =

@@ -118,6 +118,18 @@ pub(super) struct Body {
     pub(super) copies: u16,
 }
 
+/// So many bytes of a record's head are summed, and a multiple of [`SUMMED_BYTES_STEP`], with zeros
+/// behind what there is. From there on it takes no tables, which are out of the caches again by the
+/// next message: 0.1 us of the 22 that one costs.
+const SUMMED_BYTES_MIN: usize = 128;
+const SUMMED_BYTES_STEP: usize = 16;
+
+/// How many bytes are summed of a head of so many.
+pub(super) const fn summed_bytes(head_bytes: usize) -> usize {
+    let whole_steps = head_bytes.next_multiple_of(SUMMED_BYTES_STEP);
+    if whole_steps < SUMMED_BYTES_MIN { SUMMED_BYTES_MIN } else { whole_steps }
+}
+
 impl Header {
     /// Where in a header its flags are.
     pub(super) const FLAGS_OFFSET: usize = std::mem::offset_of!(Header, flags);
@@ -152,10 +164,12 @@ impl Header {
 
     /// Writes a new header where [`begin_envelope`] has left room for it, with the checksum of it
     /// and of the envelope behind it.
-    pub(super) fn seal(self, head: &mut [u8]) {
+    pub(super) fn seal(self, head: &mut Vec<u8>) {
         head[..HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&self));
-        // In one piece, which is long enough for the fast way to sum.
+        let bytes = head.len();
+        head.resize(summed_bytes(bytes), 0);
         let checksum = crc32fast::hash(head);
+        head.truncate(bytes);
         let header = Self { checksum, ..self };
         head[..HEADER_BYTES].copy_from_slice(bytemuck::bytes_of(&header));
     }
@@ -166,6 +180,8 @@ impl Header {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(bytemuck::bytes_of(&Self { checksum: 0, flags: 0, ..*self }));
         hasher.update(envelope);
+        let bytes = HEADER_BYTES + envelope.len();
+        hasher.update(&[0; SUMMED_BYTES_MIN][..summed_bytes(bytes) - bytes]);
         self.magic == MAGIC && self.checksum == hasher.finalize()
     }
 
@@ -318,6 +334,30 @@ mod tests {
             let now = Now { monotonic_ms: 0, unix_ms: 0 };
             let header = Header::new(0, now, &Client { protocol, ..client() }, 0, BODY);
             assert_eq!(header.protocol(), protocol, "and is kept");
+        }
+    }
+
+    #[test]
+    fn a_head_of_any_length_is_known_again_and_keeps_its_length() {
+        let now = Now { monotonic_ms: 7, unix_ms: 8 };
+        for envelope_bytes in 0..=ENVELOPE_BYTES_MAX {
+            let mut head = Vec::with_capacity(summed_bytes(HEADER_BYTES + ENVELOPE_BYTES_MAX));
+            head.resize(HEADER_BYTES + envelope_bytes, b'e');
+            let address = head.as_ptr();
+            header(5, now, envelope_bytes).seal(&mut head);
+            assert_eq!((head.len(), head.as_ptr()), (HEADER_BYTES + envelope_bytes, address));
+            let (header, envelope) = head.split_at(HEADER_BYTES);
+            let header: Header = bytemuck::pod_read_unaligned(header);
+            assert!(header.is_whole(envelope), "{envelope_bytes}");
+        }
+    }
+
+    #[test]
+    fn what_is_summed_is_long_enough_for_the_fast_way() {
+        for (bytes, summed) in
+            [(0, 128), (112, 128), (113, 128), (128, 128), (129, 144), (145, 160)]
+        {
+            assert_eq!(summed_bytes(bytes), summed, "{bytes}");
         }
     }
 
