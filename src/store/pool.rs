@@ -88,8 +88,6 @@ pub struct Position {
     offset: u32,
 }
 
-impl Position {}
-
 /// No arena is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exhausted;
