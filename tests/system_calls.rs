@@ -1,6 +1,6 @@
 //! What the kernel is asked for while mail is taken, counted by strace: one read and one write for
-//! each round trip, one epoll_ctl for each connection, and nothing else, through TLS as well as without; and no segment
-//! that could be spared.
+//! each round trip, one epoll_ctl for each connection, and nothing else, through TLS as well as
+//! without; and that the last word and the end are one segment.
 //!
 //! Needs strace and leave to use ptrace, and fails without; with MAILFLY_WITHOUT_STRACE in the
 //! environment it says that it was skipped instead.
