@@ -108,12 +108,6 @@ pub trait Protocol {
     /// The first `bytes` of the held output have left.
     fn held_output_sent(&mut self, _connection: &mut Self::Connection, _bytes: usize) {}
 
-    /// Whether the peer has asked for the end, and so says nothing more: then the last words may wait
-    /// for the end, and leave in one segment with it. If it does say more, it may miss them.
-    fn peer_has_quit(&self, _connection: &Self::Connection) -> bool {
-        false
-    }
-
     /// Until when what is said to the connection is held back, in monotonic milliseconds: nothing is
     /// sent and nothing is read before. Asked when there is output, and while it is held, when the
     /// answer must not change.

@@ -12,7 +12,6 @@ use std::net::Shutdown;
 
 use mio::event::{Event, Source};
 use mio::net::TcpStream;
-use socket2::SockRef;
 
 use crate::tls::{Broken, Opened, Tls, TlsId};
 
@@ -172,17 +171,15 @@ impl Wire {
     }
 
     /// One send of both, as far as the kernel has room. What is unsent is the caller's to keep; what
-    /// is left of `second` can be sent another time. If the end follows at once, plain bytes wait for
-    /// it and leave in its segment.
+    /// is left of `second` can be sent another time.
     pub(super) fn send<'a>(
         &mut self,
         tls: &'a mut Tls,
         first: &'a [u8],
         second: &[u8],
-        end_follows: bool,
     ) -> io::Result<Sent<'a>> {
         if !self.is_encrypted() {
-            return self.write(first, second, end_follows);
+            return self.write(first, second);
         }
         let sealed = tls.seal(self.tls, first, second);
         let second_taken = sealed.map_err(|Broken| io::ErrorKind::BrokenPipe)?;
@@ -193,7 +190,7 @@ impl Wire {
     pub(super) fn send_outgoing<'a>(&mut self, tls: &'a mut Tls) -> io::Result<Sent<'a>> {
         match tls.take_outgoing(self.tls) {
             [] => Ok(Sent { bytes: 0, unsent: &[], second_taken: 0 }),
-            outgoing => self.write(outgoing, &[], false),
+            outgoing => self.write(outgoing, &[]),
         }
     }
 
@@ -205,17 +202,8 @@ impl Wire {
         }
     }
 
-    fn write<'a>(
-        &mut self,
-        first: &'a [u8],
-        second: &[u8],
-        end_follows: bool,
-    ) -> io::Result<Sent<'a>> {
+    fn write<'a>(&mut self, first: &'a [u8], second: &[u8]) -> io::Result<Sent<'a>> {
         let bytes = match (first, second) {
-            // A segment less is 2 of the 40 us that a connection costs.
-            (bytes, []) if end_follows => taken(&self.stream, |stream| {
-                SockRef::from(stream).send_with_flags(bytes, libc::MSG_MORE | libc::MSG_NOSIGNAL)
-            }),
             (bytes, []) | ([], bytes) => taken(&self.stream, |mut stream| stream.write(bytes)),
             (first, second) => {
                 let both = [IoSlice::new(first), IoSlice::new(second)];
@@ -232,7 +220,7 @@ impl Wire {
 
     /// Sends bytes that were left unsent before; says how many the kernel took.
     pub(super) fn resend(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(self.write(bytes, &[], false)?.bytes)
+        Ok(self.write(bytes, &[])?.bytes)
     }
 
     /// Says that nothing more will be sent.

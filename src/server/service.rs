@@ -211,10 +211,6 @@ impl Protocol for Service<'_> {
         }
     }
 
-    fn peer_has_quit(&self, connection: &Conversation) -> bool {
-        matches!(connection, Conversation::Smtp { session, .. } if session.has_quit())
-    }
-
     fn held_output<'a>(&'a self, connection: &'a Conversation) -> &'a [u8] {
         match connection {
             Conversation::Smtp { .. } | Conversation::Proxied { .. } => &[],

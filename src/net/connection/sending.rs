@@ -83,8 +83,7 @@ impl<C> Slot<C> {
                     return Sent::Part;
                 }
             }
-            let end_follows = held.is_empty() && protocol.peer_has_quit(conversation);
-            let sent = self.wire.send(&mut space.tls, output, held, end_follows);
+            let sent = self.wire.send(&mut space.tls, output, held);
             if !output.is_empty() && protocol.is_timed() {
                 protocol.sent(space.stopwatch.elapsed_ns());
             }

@@ -74,9 +74,7 @@ enum State<D> {
     Handshake,
     /// No transaction, but the client may believe in one that was refused and have sent on.
     Refused(Refusal),
-    /// The end, which the client asked for.
-    Quit,
-    /// The end, from this side.
+    /// The end.
     Done,
 }
 
@@ -170,7 +168,7 @@ impl<D> Session<D> {
         let mut turn = Turn { settings, world, output, is_last: false, encrypted: self.encrypted };
         let mut rest = input;
         let then = loop {
-            if let State::Quit | State::Done = self.state {
+            if let State::Done = self.state {
                 break Then::Close;
             }
             if let State::Handshake = self.state {
@@ -211,19 +209,8 @@ impl<D> Session<D> {
     pub fn is_idle(&self) -> bool {
         matches!(
             self.state,
-            State::Greeted
-                | State::Helo
-                | State::Handshake
-                | State::Refused(_)
-                | State::Quit
-                | State::Done
+            State::Greeted | State::Helo | State::Handshake | State::Refused(_) | State::Done
         )
-    }
-
-    /// Whether the client has said QUIT: what it is answered is the last word of both.
-    #[must_use]
-    pub fn has_quit(&self) -> bool {
-        matches!(self.state, State::Quit)
     }
 
     /// Whether it is within a message: a body or a chunk is being read.
@@ -362,7 +349,7 @@ impl<D> Session<D> {
             (state, Command::Quit) => {
                 sure(reply::closing(turn.settings.hostname(), turn.output));
                 turn.abandon(state);
-                State::Quit
+                State::Done
             }
             (state, command) => {
                 self.state = state;
@@ -444,12 +431,7 @@ impl<D> State<D> {
             }
             Self::Data(data) => data.into_draft(),
             Self::Chunk(chunk) => chunk.into_draft(),
-            Self::Greeted
-            | Self::Helo
-            | Self::Handshake
-            | Self::Refused(_)
-            | Self::Quit
-            | Self::Done => None,
+            Self::Greeted | Self::Helo | Self::Handshake | Self::Refused(_) | Self::Done => None,
         }
     }
 }
