@@ -319,6 +319,13 @@ fn read(criterion: &mut Criterion) {
                 store.messages(mailbox, NOW).map(|message| message.body_bytes).sum::<usize>()
             });
         });
+        group.bench_function("list the newest ten", |bencher| {
+            bencher.iter(|| {
+                let mut cursor = store.newest(mailbox, black_box(10), NOW);
+                let next = || store.next(&mut cursor, NOW);
+                std::iter::from_fn(next).map(|message| message.body_bytes).sum::<usize>()
+            });
+        });
         group.bench_function("find the newest", |bencher| {
             bencher.iter(|| store.message(mailbox, black_box(newest), NOW).is_ok());
         });

@@ -19,8 +19,7 @@ pub(super) struct Newest {
 
 impl Newest {
     /// Shows at most `limit` of them, oldest first, one at a time: all of them together may be
-    /// long. Costs a look at each message that the mailbox holds, and a read of the beginnings of
-    /// those shown.
+    /// long. Costs two looks at each of them, and a read of their beginnings.
     pub(super) fn visit(
         name: &MailboxName,
         limit: usize,
@@ -29,8 +28,9 @@ impl Newest {
         mut show: impl FnMut(Message, Summary) -> Result<(), Full>,
     ) -> Result<Self, Full> {
         let Some(mailbox) = desk.store.find(name) else { return Ok(Self::default()) };
-        let held = desk.store.messages(mailbox, now).count();
-        for message in desk.store.messages(mailbox, now).skip(held.saturating_sub(limit)) {
+        let held = desk.store.held(mailbox, now);
+        let mut cursor = desk.store.newest(mailbox, limit, now);
+        while let Some(message) = desk.store.next(&mut cursor, now) {
             let beginning = desk.scratch.read(desk.store, &message, HEADER_PREVIEW_BYTES);
             let envelope = desk.store.read_envelope(&message);
             show(message, Summary::of_beginning(beginning, &envelope))?;

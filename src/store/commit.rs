@@ -1,5 +1,6 @@
 //! From a draft to the mailboxes that it is for: to all of them or to none.
 
+use super::directory::Slot;
 use super::draft::Draft;
 use super::name::MailboxName;
 use super::record::{
@@ -141,11 +142,10 @@ impl Store {
     ) -> Result<MessageId, Refusal> {
         let index = self.targets[at];
         self.build_envelope(at, client);
-        let slot = self.slot(index);
-        let id =
-            MessageId { slot: index, generation: slot.generation, sequence: slot.next_sequence };
+        let Slot { generation, next_sequence: sequence, newest: before, .. } = *self.slot(index);
+        let id = MessageId { slot: index, generation, sequence };
         let envelope_bytes = self.record_head.len() - HEADER_BYTES;
-        let header = Header::new(id.sequence, now, client, envelope_bytes, body);
+        let header = Header::new(sequence, before, now, client, envelope_bytes, body);
         header.seal(&mut self.record_head);
         self.make_room_in_mailbox(index, header.record_bytes as usize, body.chain.arenas(), now);
         self.make_room(RECORD_ARENAS_MAX as u32, now)?;
@@ -153,12 +153,15 @@ impl Store {
         // Only now: making room may have taken this mailbox's own oldest mail.
         let slot = *self.slot(index);
         let mut log = slot.log;
+        let behind = log.end();
         for piece in [&self.record_head[..]].iter().chain(inline) {
             self.pool.append(&mut log, piece).map_err(|_| Refusal::DraftsFull)?;
         }
         let was_empty = slot.messages == 0;
+        let newest = if was_empty { log.start() } else { self.pool.settled(behind) };
         let slot = self.slot_mut(index);
         slot.log = log;
+        slot.newest = newest;
         slot.body_arenas += body.chain.arenas();
         slot.messages += 1;
         slot.next_sequence += 1;

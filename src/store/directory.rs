@@ -19,7 +19,7 @@ use siphasher::sip::SipHasher13;
 use super::MessageId;
 use super::law::holds;
 use super::name::MailboxName;
-use super::pool::Chain;
+use super::pool::{Chain, Position};
 use crate::limits::NAME_BYTES_MAX;
 
 const NONE: u32 = u32::MAX;
@@ -56,6 +56,8 @@ pub(super) struct Slot {
     pub(super) next_sequence: u64,
     /// The records, oldest first; the first of them is of a message that is still there.
     pub(super) log: Chain,
+    /// Where the newest of them is, if there is one.
+    pub(super) newest: Position,
     /// Arenas of long messages that records of this log refer to, shared ones included.
     pub(super) body_arenas: u32,
     /// Messages that are there: records without those that wait to be dropped.
@@ -72,7 +74,7 @@ pub(super) struct Slot {
 
 /// What a mailbox takes of the table, in bytes.
 pub const SLOT_BYTES: usize = size_of::<Slot>();
-const _: () = assert!(SLOT_BYTES == 352, "no hidden padding: the table is read as plain bytes");
+const _: () = assert!(SLOT_BYTES == 360, "no hidden padding: the table is read as plain bytes");
 
 impl Slot {
     pub(super) fn name(&self) -> &[u8] {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use super::directory::Slot;
 use super::law::holds;
-use super::pool::Chain;
+use super::pool::{Chain, Position};
 use super::record::{BODY_FRONT_BYTES, DELETED, HEADER_BYTES, Header};
 use super::{Store, StorePool, slots};
 
@@ -70,7 +70,8 @@ impl Store {
         holds(slot.arenas() <= self.capacity.mailbox_arenas_max, "a mailbox keeps to its size")?;
         holds(slot.messages <= self.capacity.mailbox_messages_max, "and to its messages")?;
         holds(slot.pinned == 0, "no slot stays pinned")?;
-        let (mut messages, mut body_arenas, mut sequence) = (0, 0, None);
+        let (mut messages, mut body_arenas) = (0, 0);
+        let mut before: Option<(Position, u64)> = None;
         let mut left = StorePool::bytes(&slot.log);
         let mut at = slot.log.start();
         while left > 0 {
@@ -82,12 +83,16 @@ impl Store {
             walk.envelope.resize(header.envelope_bytes as usize, 0);
             self.pool.read(self.pool.skip(at, HEADER_BYTES), &mut walk.envelope);
             holds(header.is_whole(&walk.envelope), "a record's checksum is right")?;
+            let (record, sequence) = (self.pool.settled(at), header.sequence);
             holds(
-                sequence.is_none_or(|before| before < header.sequence)
-                    && header.sequence < slot.next_sequence,
-                "records are in the order of their numbers",
+                before.is_none_or(|(_, before)| before + 1 == sequence),
+                "a record's number is the next one",
             )?;
-            let is_first = sequence.replace(header.sequence).is_none();
+            holds(
+                before.is_none_or(|(before, _)| before == header.before),
+                "a record knows the one before it",
+            )?;
+            let is_first = before.replace((record, sequence)).is_none();
             holds(!(is_first && header.is(DELETED)), "the oldest record is of mail that is there")?;
             if !header.is(DELETED) {
                 messages += 1;
@@ -97,6 +102,14 @@ impl Store {
             left -= record_bytes;
             at = self.pool.skip(at, record_bytes);
         }
+        holds(
+            before.is_none_or(|(newest, _)| newest == slot.newest),
+            "a mailbox knows its newest record",
+        )?;
+        holds(
+            before.is_none_or(|(_, sequence)| sequence + 1 == slot.next_sequence),
+            "a mailbox knows the number of its next record",
+        )?;
         walk.messages += u64::from(messages);
         holds(slot.messages == messages, "a mailbox counts its messages")?;
         holds(slot.body_arenas == body_arenas, "a mailbox counts what its long messages take")
@@ -163,7 +176,6 @@ impl Walk {
 mod tests {
     use std::net::IpAddr;
 
-    use super::super::pool::Position;
     use super::super::record::{Body, begin_envelope};
     use super::super::{
         Capacity, Client, Demand, Mailbox, MailboxName, Naming, Protocol, slots_mut,
@@ -237,9 +249,9 @@ mod tests {
         let envelope_bytes = header.envelope_bytes as usize;
         head.resize(HEADER_BYTES + envelope_bytes, 0);
         let now = Now { monotonic_ms: header.received_monotonic_ms, unix_ms: 0 };
-        let Header { sequence, body_bytes, body, copies, .. } = header;
+        let Header { sequence, before, body_bytes, body, copies, .. } = header;
         let body = Body { bytes: body_bytes, chain: body, copies };
-        Header::new(sequence, now, &client(), envelope_bytes, body).seal(&mut head);
+        Header::new(sequence, before, now, &client(), envelope_bytes, body).seal(&mut head);
         store.pool.overwrite(at, &head);
     }
 
@@ -285,14 +297,21 @@ mod tests {
             ("a record's checksum is right", |store| {
                 damage(store, 0, 2, |header| header.received_unix_ms += 1);
             }),
-            ("records are in the order of their numbers", |store| {
+            ("a record's number is the next one", |store| {
                 forge(store, 0, 2, |header| header.sequence = 1);
             }),
-            ("records are in the order of their numbers", |store| {
-                forge(store, 0, 2, |header| header.sequence = 0);
-            }),
-            ("records are in the order of their numbers", |store| {
+            ("a record's number is the next one", |store| {
                 forge(store, 0, 2, |header| header.sequence = 3);
+            }),
+            ("a record knows the one before it", |store| {
+                let first = record(store, 0, 0).0;
+                forge(store, 0, 2, |header| header.before = first);
+            }),
+            ("a mailbox knows its newest record", |store| {
+                slot(store, 0).newest = record(store, 0, 1).0;
+            }),
+            ("a mailbox knows the number of its next record", |store| {
+                slot(store, 0).next_sequence += 1;
             }),
             ("the oldest record is of mail that is there", |store| {
                 damage(store, 0, 0, |header| header.flags |= DELETED);

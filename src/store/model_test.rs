@@ -1,7 +1,8 @@
 //! The store beside a plain model of what was given to it: whatever is done, in whatever order,
 //! what can be read is what was committed, what is missing is counted, and the invariants hold.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::iter;
 use std::net::IpAddr;
 
 use proptest::prelude::*;
@@ -76,6 +77,8 @@ struct World {
     sent: Vec<Sent>,
     now: Now,
     filler: u8,
+    /// Those who are on their way through a mailbox: whose, and which of its messages are ahead.
+    readers: Vec<(Cursor, Vec<MessageId>)>,
 }
 
 #[derive(Clone, Debug)]
@@ -91,6 +94,8 @@ enum Step {
     Seen(usize),
     Pass(u64),
     Sweep(u32),
+    Read(usize, usize),
+    ReadOn(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -117,6 +122,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<usize>().prop_map(Step::Seen),
         1 => (0..TTL_MS / 2).prop_map(Step::Pass),
         1 => (0..10u32).prop_map(Step::Sweep),
+        1 => (name(), 0..10usize).prop_map(|(name, most)| Step::Read(name, most)),
+        3 => any::<usize>().prop_map(Step::ReadOn),
     ]
 }
 
@@ -132,6 +139,7 @@ impl World {
             sent: Vec::new(),
             now: Now { monotonic_ms: 5, unix_ms: 50 },
             filler: 0,
+            readers: Vec::new(),
         }
     }
 
@@ -249,7 +257,33 @@ impl World {
             }
             Step::Pass(ms) => self.now.monotonic_ms += ms,
             Step::Sweep(slots) => self.store.sweep(self.now, slots),
+            Step::Read(name, most) => {
+                if let Some(mailbox) = self.store.find(&mailbox_name(NAMES[name])) {
+                    let there: Vec<_> = self.store.messages(mailbox, self.now).collect();
+                    let newest = &there[there.len().saturating_sub(most)..];
+                    let ahead = newest.iter().map(|message| message.id).collect();
+                    self.readers.push((self.store.newest(mailbox, most, self.now), ahead));
+                }
+            }
+            Step::ReadOn(which) => self.read_on(which),
         }
+    }
+
+    /// A reader sees the next of the messages that it had ahead of it and that is still there.
+    fn read_on(&mut self, which: usize) {
+        if self.readers.is_empty() {
+            return;
+        }
+        let which = which % self.readers.len();
+        let live = self.live();
+        let live: HashSet<_> = live.into_iter().map(|sent| self.sent[sent].id).collect();
+        let (cursor, ahead) = &mut self.readers[which];
+        let expected = ahead.iter().position(|id| live.contains(id));
+        let passed = expected.map_or(ahead.len(), |at| at + 1);
+        let expected = expected.map(|at| ahead[at]);
+        ahead.drain(..passed);
+        let seen = self.store.next(cursor, self.now).map(|message| message.id);
+        assert_eq!(seen, expected);
     }
 
     fn recipient(&mut self, at: usize, name: &'static str) {
@@ -347,6 +381,7 @@ impl World {
             let messages: Vec<Message> = self.store.messages(mailbox, self.now).collect();
             assert!(messages.len() <= MESSAGES_PER_MAILBOX as usize);
             assert!(messages.is_sorted_by_key(|message| message.id.sequence));
+            self.check_newest(mailbox, &messages);
             for message in &messages {
                 let sent = by_id[&message.id];
                 assert_eq!(sent.name, name, "mail stays in its mailbox");
@@ -383,6 +418,27 @@ impl World {
                 }
                 None => assert_eq!(self.store.why_missing(None, sent.id), Missing::Gone),
             }
+        }
+    }
+
+    /// What is asked for from the newer end, or by an id, is what is found from the older one.
+    fn check_newest(&self, mailbox: Mailbox, messages: &[Message]) {
+        let store = &self.store;
+        let id = |message: &Message| message.id;
+        assert_eq!(store.held(mailbox, self.now), messages.len());
+        assert_eq!(store.latest(mailbox, self.now).as_ref().map(id), messages.last().map(id));
+        for most in 0..=messages.len() + 1 {
+            let mut cursor = store.newest(mailbox, most, self.now);
+            let newest: Vec<_> =
+                iter::from_fn(|| store.next(&mut cursor, self.now)).map(|m| m.id).collect();
+            let expected = &messages[messages.len().saturating_sub(most)..];
+            assert!(newest.iter().eq(expected.iter().map(|message| &message.id)), "{most}");
+        }
+        for message in messages {
+            assert_eq!(
+                store.message(mailbox, message.id, self.now).as_ref().map(id),
+                Ok(message.id)
+            );
         }
     }
 

@@ -82,7 +82,10 @@ impl Chain {
 }
 
 /// A place in a chain, from which it can be read on. It means nothing once its arena was freed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// One place has two spellings where one arena ends and the next begins; see [`Pool::settled`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Position {
     arena: u32,
     offset: u32,
@@ -300,6 +303,16 @@ impl<const ARENA_BYTES: usize> Pool<ARENA_BYTES> {
         }
     }
 
+    /// The same place as the start of what comes next is spelled, which is never the end of an arena:
+    /// two such are equal if the places are. There has to be something behind it.
+    #[must_use]
+    pub fn settled(&self, position: Position) -> Position {
+        if position.offset as usize == ARENA_BYTES {
+            return Position { arena: self.link(position.arena), offset: 0 };
+        }
+        position
+    }
+
     /// The position `bytes` further on.
     #[must_use]
     pub fn skip(&self, from: Position, bytes: usize) -> Position {
@@ -331,9 +344,7 @@ impl<const ARENA_BYTES: usize> Pool<ARENA_BYTES> {
     /// Where in the mapping the next bytes of a run lie, at most `most` of them and all in one
     /// arena; moves `at` behind them. `None` past the last arena.
     fn step(&self, at: &mut Position, most: usize) -> Option<Range<usize>> {
-        if at.offset as usize == ARENA_BYTES {
-            *at = Position { arena: self.link(at.arena), offset: 0 };
-        }
+        *at = self.settled(*at);
         if at.arena >= self.arenas {
             return None;
         }

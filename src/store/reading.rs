@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::directory::Slot;
-use super::pool::Position;
+use super::pool::{Chain, Position};
 use super::record::{BODY_FRONT_BYTES, DELETED, Envelope, HEADER_BYTES, Header, Protocol, SEEN};
-use super::{Lost, MailboxName, MessageId, Store, StorePool, slots};
+use super::{Lost, MailboxName, MessageId, Store, slots};
 use crate::clock::Now;
 
 /// A mailbox that was found: good until its slot is given to another.
@@ -13,6 +13,18 @@ use crate::clock::Now;
 pub struct Mailbox {
     pub(super) slot: u32,
     pub(super) generation: u32,
+}
+
+/// A way through messages of a mailbox, oldest first, that can be gone a few at a time: it stays good
+/// whatever is committed, evicted or deleted meanwhile. What was committed after it was made is not on
+/// it.
+#[derive(Clone, Copy, Debug)]
+pub struct Cursor {
+    mailbox: Mailbox,
+    /// Where the record of this number is, if it is still there.
+    record: Position,
+    sequence: u64,
+    end_sequence: u64,
 }
 
 /// Why a message is not there.
@@ -55,8 +67,51 @@ impl Store {
     /// The messages of a mailbox, oldest first.
     pub fn messages(&self, mailbox: Mailbox, now: Now) -> impl Iterator<Item = Message> {
         self.headers(mailbox)
-            .filter(move |(_, header)| !header.is(DELETED) && !self.has_expired(header, now))
+            .filter(move |(_, header)| self.is_there(header, now))
             .map(move |(record, header)| self.found(mailbox, record, &header))
+    }
+
+    /// How many messages a mailbox has.
+    #[must_use]
+    pub fn held(&self, mailbox: Mailbox, now: Now) -> usize {
+        let counted = self.mailbox_slot(mailbox).map_or(0, |slot| slot.messages as usize);
+        counted - self.unswept(mailbox, now)
+    }
+
+    /// The way through the newest messages of a mailbox, at most `most`. Costs a look at each of them,
+    /// unless they are all that there are.
+    #[must_use]
+    pub fn newest(&self, mailbox: Mailbox, most: usize, now: Now) -> Cursor {
+        let all = self.all(mailbox);
+        if most >= self.held(mailbox, now) {
+            return all;
+        }
+        self.headers_newest_first(mailbox)
+            .filter(|(_, header)| self.is_there(header, now))
+            .take(most)
+            .last()
+            .map_or(Cursor { end_sequence: 0, ..all }, |(record, header)| Cursor {
+                record,
+                sequence: header.sequence,
+                ..all
+            })
+    }
+
+    /// The next message on its way, which goes on behind it.
+    pub fn next(&self, cursor: &mut Cursor, now: Now) -> Option<Message> {
+        let all = self.all(cursor.mailbox);
+        // What it stands at may have gone with all that is older, and so may the arena in which that ended.
+        if cursor.sequence <= all.sequence {
+            *cursor = Cursor { end_sequence: cursor.end_sequence, ..all };
+        }
+        let mailbox = cursor.mailbox;
+        while cursor.sequence < cursor.end_sequence.min(all.end_sequence) {
+            let (record, header) = self.step(cursor);
+            if self.is_there(&header, now) {
+                return Some(self.found(mailbox, record, &header));
+            }
+        }
+        None
     }
 
     /// One message of a mailbox.
@@ -64,9 +119,9 @@ impl Store {
     /// # Errors
     /// Whether it is [`Missing`] now or ever was.
     pub fn message(&self, mailbox: Mailbox, id: MessageId, now: Now) -> Result<Message, Missing> {
-        self.messages(mailbox, now)
-            .take_while(|message| message.id.sequence <= id.sequence)
-            .find(|message| message.id == id)
+        self.record(mailbox, id)
+            .filter(|(_, header)| self.is_there(header, now))
+            .map(|(record, header)| self.found(mailbox, record, &header))
             .ok_or_else(|| self.why_missing(Some(mailbox), id))
     }
 
@@ -88,7 +143,10 @@ impl Store {
     /// The newest message of a mailbox.
     #[must_use]
     pub fn latest(&self, mailbox: Mailbox, now: Now) -> Option<Message> {
-        self.messages(mailbox, now).last()
+        self.headers_newest_first(mailbox)
+            .find(|(_, header)| !header.is(DELETED))
+            .filter(|(_, header)| !self.has_expired(header, now))
+            .map(|(record, header)| self.found(mailbox, record, &header))
     }
 
     /// The message exactly as it was sent, dots unstuffed, or its first `most` bytes if it is longer;
@@ -115,11 +173,7 @@ impl Store {
     #[must_use]
     pub fn lost(&self, mailbox: Mailbox, now: Now) -> Lost {
         let mut lost = self.mailbox_slot(mailbox).map(|slot| slot.lost).unwrap_or_default();
-        lost.expired += self
-            .headers(mailbox)
-            .take_while(|(_, header)| self.has_expired(header, now))
-            .filter(|(_, header)| !header.is(DELETED))
-            .count() as u64;
+        lost.expired += self.unswept(mailbox, now) as u64;
         lost
     }
 
@@ -142,16 +196,63 @@ impl Store {
 
     /// The records of a mailbox's log, oldest first, those that wait to be dropped included.
     pub(super) fn headers(&self, mailbox: Mailbox) -> impl Iterator<Item = (Position, Header)> {
-        let log = self.mailbox_slot(mailbox).map(|slot| slot.log);
-        let mut left = log.map_or(0, |log| StorePool::bytes(&log));
-        let mut at = log.map(|log| log.start());
-        std::iter::from_fn(move || {
-            let record = at.filter(|_| left >= HEADER_BYTES)?;
+        let mut cursor = self.all(mailbox);
+        (cursor.sequence..cursor.end_sequence).map(move |_| self.step(&mut cursor))
+    }
+
+    /// The same, newest first.
+    fn headers_newest_first(&self, mailbox: Mailbox) -> impl Iterator<Item = (Position, Header)> {
+        let all = self.all(mailbox);
+        let mut record = self.slot(mailbox.slot).newest;
+        (all.sequence..all.end_sequence).map(move |_| {
             let header: Header = self.pool.read_value(record).0;
-            left = left.saturating_sub(header.record_bytes as usize);
-            at = Some(self.pool.skip(record, header.record_bytes as usize));
-            Some((record, header))
+            (std::mem::replace(&mut record, header.before), header)
         })
+    }
+
+    /// The record of this number, come to from the nearer end: numbers in a log have no gaps.
+    fn record(&self, mailbox: Mailbox, id: MessageId) -> Option<(Position, Header)> {
+        let all = self.all(mailbox);
+        let is_its = mailbox.slot == id.slot && mailbox.generation == id.generation;
+        if !is_its || !(all.sequence..all.end_sequence).contains(&id.sequence) {
+            return None;
+        }
+        let (older, newer) = (id.sequence - all.sequence, all.end_sequence - 1 - id.sequence);
+        match older < newer {
+            true => self.headers(mailbox).nth(older as usize),
+            false => self.headers_newest_first(mailbox).nth(newer as usize),
+        }
+    }
+
+    /// The way through all records of a mailbox's log, if it is still this mailbox's.
+    fn all(&self, mailbox: Mailbox) -> Cursor {
+        let slot = self.mailbox_slot(mailbox).filter(|slot| !slot.log.is_empty());
+        let record = slot.map_or(Chain::EMPTY, |slot| slot.log).start();
+        let end_sequence = slot.map_or(0, |slot| slot.next_sequence);
+        let sequence = slot.map_or(0, |_| self.pool.read_value::<Header>(record).0.sequence);
+        Cursor { mailbox, record, sequence, end_sequence }
+    }
+
+    /// The record that a cursor stands at, which goes on behind it.
+    fn step(&self, cursor: &mut Cursor) -> (Position, Header) {
+        let record = cursor.record;
+        let header: Header = self.pool.read_value(record).0;
+        cursor.record = self.pool.skip(record, header.record_bytes as usize);
+        cursor.sequence += 1;
+        (record, header)
+    }
+
+    /// Whether a record's message is there for who reads.
+    fn is_there(&self, header: &Header, now: Now) -> bool {
+        !header.is(DELETED) && !self.has_expired(header, now)
+    }
+
+    /// How many messages of a mailbox have expired and are still to be swept.
+    fn unswept(&self, mailbox: Mailbox, now: Now) -> usize {
+        self.headers(mailbox)
+            .take_while(|(_, header)| self.has_expired(header, now))
+            .filter(|(_, header)| !header.is(DELETED))
+            .count()
     }
 
     fn found(&self, mailbox: Mailbox, record: Position, header: &Header) -> Message {
@@ -172,5 +273,76 @@ impl Store {
             envelope_bytes: header.envelope_bytes,
             body,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Capacity, Client, Demand, Naming, StorePool};
+    use super::*;
+    use crate::limits::{ARENA_BYTES, MIB};
+
+    const NOW: Now = Now { monotonic_ms: 1, unix_ms: 1 };
+
+    fn store() -> Store {
+        let demand = Demand {
+            memory_bytes: 4 * MIB,
+            mailboxes_max: 8,
+            mailbox_bytes_max: MIB / 4,
+            mailbox_messages_max: 8,
+            message_bytes_max: 10_000,
+            ttl_ms: None,
+        };
+        Store::new(Capacity::of(&demand).unwrap(), 7).unwrap()
+    }
+
+    fn deliver(store: &mut Store, bytes: usize) -> MessageId {
+        let name = MailboxName::of("a", Naming::Local).unwrap();
+        let source = IpAddr::from([192, 0, 2, 1]);
+        let client = Client { helo: b"", source, protocol: Protocol::default() };
+        let mut draft = store.open(b"", NOW).unwrap();
+        store.add_recipient(&mut draft, b"to@x", &name, NOW).unwrap();
+        store.commit(draft, &[&vec![b'x'; bytes]], &client, NOW).unwrap()
+    }
+
+    #[test]
+    fn records_that_end_where_an_arena_does_are_found_from_either_end() {
+        let mut store = store();
+        let empty = deliver(&mut store, 0);
+        let mailbox = Mailbox { slot: empty.slot, generation: empty.generation };
+        let head_bytes = StorePool::bytes(&store.slot(0).log);
+        store.purge(mailbox, NOW);
+        let body_bytes = ARENA_BYTES - head_bytes;
+        // The first ones give way to the later ones.
+        let ids: Vec<_> = (0..12).map(|_| deliver(&mut store, body_bytes)).collect();
+        for (at, id) in ids.iter().enumerate().skip(4) {
+            assert_eq!(store.message(mailbox, *id, NOW).map(|found| found.id), Ok(*id), "{at}");
+        }
+        assert_eq!(store.latest(mailbox, NOW).map(|found| found.id), ids.last().copied());
+        let mut cursor = store.newest(mailbox, 3, NOW);
+        for id in &ids[9..] {
+            assert_eq!(store.next(&mut cursor, NOW).map(|found| found.id), Some(*id));
+        }
+        // What a cursor has just passed gives way, with the arena whose link leads on.
+        let mut cursor = store.newest(mailbox, 8, NOW);
+        assert_eq!(store.next(&mut cursor, NOW).map(|found| found.id), Some(ids[4]));
+        deliver(&mut store, body_bytes);
+        assert_eq!(store.next(&mut cursor, NOW).map(|found| found.id), Some(ids[5]));
+        assert_eq!(store.check_invariants(), Ok(()));
+    }
+
+    #[test]
+    fn a_cursor_shows_nothing_that_came_after_it_was_made() {
+        let mut store = store();
+        let first = deliver(&mut store, 10);
+        let mailbox = Mailbox { slot: first.slot, generation: first.generation };
+        let mut cursor = store.newest(mailbox, 9, NOW);
+        assert_eq!(store.next(&mut cursor, NOW).map(|found| found.id), Some(first));
+        deliver(&mut store, 10);
+        assert!(store.next(&mut cursor, NOW).is_none());
+        let mut cursor = store.newest(mailbox, 9, NOW);
+        store.purge(mailbox, NOW);
+        deliver(&mut store, 10);
+        assert!(store.next(&mut cursor, NOW).is_none(), "in the place of what was purged");
     }
 }

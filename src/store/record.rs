@@ -3,7 +3,7 @@
 //! shortens it).
 //!
 //! ```text
-//! record    [ header: 88 bytes | envelope | message, if it is short ]
+//! record    [ header: 96 bytes | envelope | message, if it is short ]
 //! envelope  [ u16 length | helo ] [ u16 length | reverse-path ] [ u16 length | forward-path ] ...
 //! body      [ references: 64 bytes | message ... ]     a long message's own chain
 //! ```
@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use bytemuck::{Pod, Zeroable};
 
 use super::StorePool;
-use super::pool::Chain;
+use super::pool::{Chain, Position};
 use crate::clock::Now;
 use crate::limits::{
     ARENA_BYTES, BODY_INLINE_BYTES_MAX, ENVELOPE_BYTES_MAX, HELO_BYTES_MAX, PATH_BYTES_MAX,
@@ -88,6 +88,8 @@ pub(super) struct Header {
     /// CRC-32 of the header, with this field and `flags` zero, and of the envelope.
     checksum: u32,
     pub(super) sequence: u64,
+    /// Where the record before it in the log is, or was.
+    pub(super) before: Position,
     pub(super) received_monotonic_ms: u64,
     pub(super) received_unix_ms: u64,
     /// The length of the whole record: where the next one starts.
@@ -104,7 +106,7 @@ pub(super) struct Header {
     pub(super) flags: u32,
 }
 
-const _: () = assert!(size_of::<Header>() == 88);
+const _: () = assert!(size_of::<Header>() == 96);
 const _: () = assert!(RECIPIENTS_MAX <= u16::MAX as usize, "copies are counted");
 
 /// A message as its records refer to it.
@@ -137,6 +139,7 @@ impl Header {
     /// A header in front of an envelope; its checksum is still to be made, by [`Header::seal`].
     pub(super) fn new(
         sequence: u64,
+        before: Position,
         now: Now,
         client: &Client<'_>,
         envelope_bytes: usize,
@@ -147,6 +150,7 @@ impl Header {
             magic: MAGIC,
             checksum: 0,
             sequence,
+            before,
             received_monotonic_ms: now.monotonic_ms,
             received_unix_ms: now.unix_ms,
             record_bytes: (HEADER_BYTES + envelope_bytes) as u32 + inline_bytes,
@@ -293,7 +297,7 @@ mod tests {
     const BODY: Body = Body { bytes: 100, chain: Chain::EMPTY, copies: 1 };
 
     fn header(sequence: u64, now: Now, envelope_bytes: usize) -> Header {
-        Header::new(sequence, now, &client(), envelope_bytes, BODY)
+        Header::new(sequence, Chain::EMPTY.start(), now, &client(), envelope_bytes, BODY)
     }
 
     #[test]
@@ -332,7 +336,8 @@ mod tests {
             let protocol = Protocol { extended, utf8, encrypted };
             assert_eq!(protocol.keyword(), keyword, "{protocol:?}");
             let now = Now { monotonic_ms: 0, unix_ms: 0 };
-            let header = Header::new(0, now, &Client { protocol, ..client() }, 0, BODY);
+            let client = Client { protocol, ..client() };
+            let header = Header::new(0, Chain::EMPTY.start(), now, &client, 0, BODY);
             assert_eq!(header.protocol(), protocol, "and is kept");
         }
     }
