@@ -120,7 +120,7 @@ impl World {
                 let progress = exchange.receive(&input, &mut desk, NOW);
                 input.drain(..progress.consumed);
                 let mut response = vec![];
-                while !exchange.is_idle() {
+                while !exchange.pending().is_empty() {
                     let pending = exchange.pending();
                     response.extend_from_slice(pending);
                     exchange.sent(pending.len());

@@ -1,22 +1,28 @@
 //! Does what a route says: reads from the store or changes it, and says so.
 
 use crate::clock::Now;
-use crate::limits::{
-    HTTP_BODY_BYTES_MAX, HTTP_HEAD_BYTES_MAX, HTTP_LIST_MESSAGES_MAX, HTTP_PAGE_MESSAGES_MAX,
-};
-use crate::store::{Envelope, Lost, Mailbox, MailboxName, Message, Missing};
+use crate::limits::{HTTP_BODY_BYTES_MAX, HTTP_HEAD_BYTES_MAX, HTTP_LIST_MESSAGES_MAX};
+use crate::store::{Envelope, Mailbox, MailboxName, Message, Missing};
 
 use super::desk::Desk;
 use super::gate::{Denied, Passed, Purpose};
 use super::held::Full;
+use super::listing::Listing;
 use super::message::view::View;
-use super::newest::Newest;
 use super::request::{Refused, Request};
 use super::response::{Images, Response, Status};
 use super::route::{Action, Found, query_value};
 use super::standing::Standing;
 use super::trace::Trace;
 use super::{api, download, letter, link, monitor, pages, standing};
+
+/// What comes of a request.
+pub(super) enum Answer {
+    /// A response.
+    Whole(Response),
+    /// One that is still to be made.
+    Listing(Box<Listing>),
+}
 
 /// Answers a request that is whole and allowed.
 pub(super) fn answer(
@@ -27,9 +33,9 @@ pub(super) fn answer(
     body: &[u8],
     desk: &mut Desk<'_>,
     now: Now,
-) -> Response {
+) -> Answer {
     let mut errand = Errand { request, found, passed, body, desk, now };
-    errand.run().unwrap_or_else(|failure| failure.respond(voice))
+    errand.run().unwrap_or_else(|failure| Answer::Whole(failure.respond(voice)))
 }
 
 struct Errand<'a, 'd, 'w> {
@@ -42,47 +48,51 @@ struct Errand<'a, 'd, 'w> {
 }
 
 impl Errand<'_, '_, '_> {
-    fn run(&mut self) -> Result<Response, Failure> {
-        match self.found.route.action {
-            Action::Home => Ok(pages::home::page(self.desk)),
-            Action::Style => Ok(pages::style()),
-            Action::Find => self.find(),
-            Action::MailboxPage => self.mailbox_page(),
+    fn run(&mut self) -> Result<Answer, Failure> {
+        let response = match self.found.route.action {
+            Action::Home => pages::home::page(self.desk),
+            Action::Style => pages::style(),
+            Action::Find => self.find()?,
+            Action::MailboxPage => {
+                let listing = Listing::page(self.name()?, self.desk, self.now);
+                return Ok(Answer::Listing(Box::new(listing)));
+            }
             Action::MailboxPageDelete => {
                 let name = self.name()?;
                 self.purge(&name);
-                Ok(Response::see_other(link::mailbox_page(&name, self.desk.naming)))
+                Response::see_other(link::mailbox_page(&name, self.desk.naming))
             }
-            Action::MessagePage => self.message_page(),
+            Action::MessagePage => self.message_page()?,
             Action::MessagePageDelete => {
                 let name = self.name()?;
                 self.delete(&name)?;
-                Ok(Response::see_other(link::mailbox_page(&name, self.desk.naming)))
+                Response::see_other(link::mailbox_page(&name, self.desk.naming))
             }
-            Action::MessageHtml => self.html(),
-            Action::List => self.list(),
+            Action::MessageHtml => self.html()?,
+            Action::List => return Ok(Answer::Listing(Box::new(self.list()?))),
             Action::Purge => {
                 let name = self.name()?;
                 self.purge(&name);
-                Ok(api::ok())
+                api::ok()
             }
-            Action::Show => self.show(),
-            Action::Mark => self.mark(),
+            Action::Show => self.show()?,
+            Action::Mark => self.mark()?,
             Action::Delete => {
                 let name = self.name()?;
                 self.delete(&name)?;
-                Ok(api::ok())
+                api::ok()
             }
-            Action::Source => self.source(),
-            Action::Attachment => self.attachment(),
-            Action::Metrics => Ok(monitor::metrics(self.desk)),
-            Action::Status => Ok(monitor::status(self.desk)),
-            Action::StatusPage => Ok(pages::status::page(self.desk)),
-            Action::Refused => Ok(standing::respond(&self.standing())),
-            Action::RefusedPage => Ok(pages::refused::page(&self.standing())),
-            Action::Livez => Ok(monitor::livez()),
-            Action::Readyz => Ok(monitor::readyz(self.desk.ready)),
-        }
+            Action::Source => self.source()?,
+            Action::Attachment => self.attachment()?,
+            Action::Metrics => monitor::metrics(self.desk),
+            Action::Status => monitor::status(self.desk),
+            Action::StatusPage => pages::status::page(self.desk),
+            Action::Refused => standing::respond(&self.standing()),
+            Action::RefusedPage => pages::refused::page(&self.standing()),
+            Action::Livez => monitor::livez(),
+            Action::Readyz => monitor::readyz(self.desk.ready),
+        };
+        Ok(Answer::Whole(response))
     }
 
     /// How the one who asks stands; what others sent is mail, and for who may read.
@@ -102,29 +112,12 @@ impl Errand<'_, '_, '_> {
         Ok(Response::see_other(link::mailbox_page(&name, self.desk.naming)))
     }
 
-    fn list(&mut self) -> Result<Response, Failure> {
+    fn list(&self) -> Result<Listing, Failure> {
         let name = self.name()?;
         let asked = query_value(self.request.query, "limit").map(|limit| limit.parse::<usize>());
         let limit = asked.unwrap_or(Ok(HTTP_LIST_MESSAGES_MAX)).map_err(|_| Failure::Limit)?;
         let limit = limit.min(HTTP_LIST_MESSAGES_MAX);
-        let spelling = link::spelling(&name, self.desk.naming);
-        let mut list = api::List::begin(self.desk.responses)?;
-        let newest = Newest::visit(&name, limit, self.desk, self.now, |message, summary| {
-            list.push(&api::Entry::of(&spelling, &message, summary))
-        })?;
-        let response = list.respond()?.with("Mailfly-Messages", newest.held.to_string());
-        Ok(with_lost(response, newest.lost))
-    }
-
-    fn mailbox_page(&mut self) -> Result<Response, Failure> {
-        let name = self.name()?;
-        let mut rows = Vec::new();
-        let most = HTTP_PAGE_MESSAGES_MAX;
-        let newest = Newest::visit(&name, most, self.desk, self.now, |message, summary| {
-            rows.push(pages::mailbox::Row::of(message, summary));
-            Ok(())
-        })?;
-        Ok(pages::mailbox::page(self.desk, &name, &rows, newest))
+        Ok(Listing::list(name, limit, self.desk, self.now)?)
     }
 
     fn show(&mut self) -> Result<Response, Failure> {
@@ -265,14 +258,6 @@ impl Errand<'_, '_, '_> {
         self.desk.scratch.read(self.desk.store, message, usize::MAX);
         self.desk.store.read_envelope(message)
     }
-}
-
-fn with_lost(response: Response, lost: Lost) -> Response {
-    let Lost { mailbox_full, memory_full, expired, deleted } = lost;
-    response.with(
-        "Mailfly-Lost",
-        format!("full={mailbox_full}, memory={memory_full}, expired={expired}, deleted={deleted}"),
-    )
 }
 
 /// Why something asked for is not done.

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::store::{Message, MessageId};
+use crate::store::{Lost, Message, MessageId};
 
 use super::date::rfc3339;
 use super::held::{Full, Responses, Writing};
 use super::message::view::{Summary, View};
+use super::newest::Newest;
 use super::response::{Response, Status};
 
 /// One message in a list.
@@ -106,9 +107,16 @@ impl List {
         write(entry, &mut self.written)
     }
 
-    pub(super) fn respond(mut self) -> Result<Response, Full> {
+    /// The list, with how many messages the mailbox had and what it had lost.
+    pub(super) fn respond(mut self, newest: &Newest) -> Result<Response, Full> {
         self.written.push(b"]")?;
-        Ok(Response::json(Status::OK, self.written))
+        let Lost { mailbox_full, memory_full, expired, deleted } = newest.lost;
+        let lost = format!(
+            "full={mailbox_full}, memory={memory_full}, expired={expired}, deleted={deleted}"
+        );
+        Ok(Response::json(Status::OK, self.written)
+            .with("Mailfly-Messages", newest.held.to_string())
+            .with("Mailfly-Lost", lost))
     }
 }
 

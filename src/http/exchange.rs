@@ -8,10 +8,11 @@
 use crate::clock::Now;
 use crate::progress::{Progress, Then};
 
-use super::answer::{self, Failure, Voice};
+use super::answer::{self, Answer, Failure, Voice};
 use super::desk::{Desk, Secret};
 use super::gate::{Denied, Passed};
 use super::held::{Full, Sending};
+use super::listing::Listing;
 use super::request::Request;
 use super::response::{Manner, Response};
 use super::route::{self, Missed};
@@ -20,22 +21,38 @@ use super::route::{self, Missed};
 #[derive(Debug, Default)]
 pub struct Exchange {
     owed: Option<Sending>,
+    /// The answer that is being made.
+    making: Option<Making>,
     /// `100 Continue` has been said for the request that is coming in.
     continued: bool,
     closing: bool,
 }
 
+/// An answer that takes several turns.
+#[derive(Debug)]
+struct Making {
+    listing: Box<Listing>,
+    /// Of its request, which is consumed when it is answered.
+    request_bytes: usize,
+    manner: Manner,
+    voice: Voice,
+}
+
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Exchange {
-    /// Takes a look at all input that is not consumed yet, and does at most one request of it. Call
-    /// it again when something was consumed, something was sent wholly, or more came.
+    /// Takes a look at all input that is not consumed yet, and does at most one request of it, or a
+    /// part of a long one. Call it again when something was consumed, something was sent wholly, more
+    /// came, or it yielded.
     pub fn receive(&mut self, input: &[u8], desk: &mut Desk<'_>, now: Now) -> Progress {
         if self.closing {
             return self.progress(input.len());
         }
         if self.owed.is_some() || input.is_empty() {
             return self.progress(0);
+        }
+        if let Some(making) = self.making.take() {
+            return self.go_on(making, desk, now);
         }
         let request = match Request::parse(input) {
             Ok(Some(request)) => request,
@@ -93,9 +110,30 @@ impl Exchange {
             return self.progress(0);
         };
         self.continued = false;
-        let response = answer::answer(&request, &found, voice, passed, body, desk, now);
-        self.respond(response, &request, request.keep_alive && desk.ready, desk, now);
-        self.progress(end)
+        let manner = Manner::of(&request);
+        match answer::answer(&request, &found, voice, passed, body, desk, now) {
+            Answer::Whole(response) => {
+                self.respond(response, manner, voice, desk, now);
+                self.progress(end)
+            }
+            Answer::Listing(listing) => {
+                self.go_on(Making { listing, request_bytes: end, manner, voice }, desk, now)
+            }
+        }
+    }
+
+    /// Makes a turn's share of an answer.
+    fn go_on(&mut self, mut making: Making, desk: &mut Desk<'_>, now: Now) -> Progress {
+        let went_on = making.listing.go_on(desk, now);
+        if went_on == Ok(true) {
+            self.making = Some(making);
+            return self.progress(0);
+        }
+        let Making { listing, request_bytes, manner, voice } = making;
+        let made = went_on.and_then(|_| listing.respond(desk));
+        let response = made.unwrap_or_else(|Full| Failure::Busy.respond(voice));
+        self.respond(response, manner, voice, desk, now);
+        self.progress(request_bytes)
     }
 
     /// The bytes that are to be sent next; none if nothing is owed.
@@ -114,10 +152,17 @@ impl Exchange {
         }
     }
 
-    /// Whether no response is owed: the connection can be closed without anybody missing anything.
+    /// Whether no response is owed or being made: the connection can be closed without anybody missing
+    /// anything.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.owed.is_none()
+        self.owed.is_none() && self.making.is_none()
+    }
+
+    /// Whether a response is being made, and not all of it has been yet.
+    #[must_use]
+    pub fn is_making(&self) -> bool {
+        self.making.is_some()
     }
 
     /// Answers a request whose body, if it has one, is not going to be read.
@@ -132,7 +177,7 @@ impl Exchange {
         if request.content_length > 0 {
             return self.refuse(input, response, request.method.is_head(), desk, now);
         }
-        self.respond(response, request, request.keep_alive && desk.ready, desk, now);
+        self.respond(response, Manner::of(request), Voice::of(request.path), desk, now);
         self.progress(request.head_bytes)
     }
 
@@ -154,16 +199,16 @@ impl Exchange {
     fn respond(
         &mut self,
         response: Response,
-        request: &Request<'_>,
-        keep_alive: bool,
+        manner: Manner,
+        voice: Voice,
         desk: &Desk<'_>,
         now: Now,
     ) {
+        let keep_alive = manner.keep_alive && desk.ready;
         self.closing = !keep_alive;
-        let manner = Manner { head_only: request.method.is_head(), keep_alive, old: request.old };
+        let manner = Manner { keep_alive, ..manner };
         let rendered = response.render(manner, now.unix_ms, desk.responses).or_else(|Full| {
-            let busy = Failure::Busy.respond(Voice::of(request.path));
-            busy.render(manner, now.unix_ms, desk.responses)
+            Failure::Busy.respond(voice).render(manner, now.unix_ms, desk.responses)
         });
         self.owe(rendered);
     }

@@ -11,7 +11,8 @@
 //!   answer       does what the route says              Route, Desk -> Response
 //!     api            JSON, in the shapes of Inbucket's REST v1
 //!     pages          HTML without script
-//!     newest         the newest messages of a mailbox, as both of these list them
+//!     listing        a list of either, made a few messages a turn
+//!     newest         the newest messages of a mailbox, which it lists
 //!     message        what a message says: fields, parts, text
 //!     trace          the lines put before a message's source
 //!     download       how an attachment is handed over
@@ -35,6 +36,7 @@ pub mod held;
 pub mod host;
 mod letter;
 mod link;
+mod listing;
 pub mod message;
 mod monitor;
 mod newest;

@@ -1,40 +1,50 @@
 //! The newest messages of a mailbox, for the API's list and the mailbox's page.
 
 use crate::clock::Now;
-use crate::limits::HEADER_PREVIEW_BYTES;
-use crate::store::{Lost, MailboxName, Message};
+use crate::limits::{HEADER_PREVIEW_BYTES, HTTP_LISTED_PER_TURN};
+use crate::store::{Cursor, Lost, MailboxName, Message, Store};
 
 use super::desk::Desk;
 use super::held::Full;
 use super::message::view::Summary;
 
-/// The newest messages of a mailbox.
+/// The newest messages of a mailbox, as they were at one moment and as far as they are still there.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Newest {
-    /// How many there are.
+    /// The way through them, if the mailbox is known.
+    cursor: Option<Cursor>,
+    /// How many the mailbox had.
     pub(super) held: usize,
-    /// How many the mailbox has lost, and why.
+    /// How many it had lost, and why.
     pub(super) lost: Lost,
 }
 
 impl Newest {
-    /// Shows at most `limit` of them, oldest first, one at a time: all of them together may be
-    /// long. Costs two looks at each of them, and a read of their beginnings.
-    pub(super) fn visit(
-        name: &MailboxName,
-        limit: usize,
+    /// At most `most` of them.
+    pub(super) fn of(name: &MailboxName, most: usize, store: &Store, now: Now) -> Self {
+        let Some(mailbox) = store.find(name) else { return Self::default() };
+        Self {
+            cursor: Some(store.newest(mailbox, most, now)),
+            held: store.held(mailbox, now),
+            lost: store.lost(mailbox, now),
+        }
+    }
+
+    /// Shows the next [`HTTP_LISTED_PER_TURN`], oldest first, and says whether there may be more.
+    /// Reads their beginnings.
+    pub(super) fn show(
+        &mut self,
         desk: &mut Desk<'_>,
         now: Now,
         mut show: impl FnMut(Message, Summary) -> Result<(), Full>,
-    ) -> Result<Self, Full> {
-        let Some(mailbox) = desk.store.find(name) else { return Ok(Self::default()) };
-        let held = desk.store.held(mailbox, now);
-        let mut cursor = desk.store.newest(mailbox, limit, now);
-        while let Some(message) = desk.store.next(&mut cursor, now) {
+    ) -> Result<bool, Full> {
+        let Some(cursor) = &mut self.cursor else { return Ok(false) };
+        for _ in 0..HTTP_LISTED_PER_TURN {
+            let Some(message) = desk.store.next(cursor, now) else { return Ok(false) };
             let beginning = desk.scratch.read(desk.store, &message, HEADER_PREVIEW_BYTES);
             let envelope = desk.store.read_envelope(&message);
             show(message, Summary::of_beginning(beginning, &envelope))?;
         }
-        Ok(Self { held, lost: desk.store.lost(mailbox, now) })
+        Ok(true)
     }
 }

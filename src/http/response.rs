@@ -5,6 +5,7 @@ use crate::limits::HTTP_RETRY_AFTER_SECONDS;
 
 use super::date::imf_fixdate;
 use super::held::{Full, Responses, Sending, Writing};
+use super::request::Request;
 
 /// What is to be said, before it is known to whom.
 #[derive(Debug)]
@@ -60,6 +61,15 @@ pub struct Manner {
     pub keep_alive: bool,
     /// The client speaks HTTP/1.0.
     pub old: bool,
+}
+
+impl Manner {
+    /// As a request asks for it.
+    #[must_use]
+    pub(super) fn of(request: &Request<'_>) -> Self {
+        let &Request { keep_alive, old, .. } = request;
+        Self { head_only: request.method.is_head(), keep_alive, old }
+    }
 }
 
 /// Which images of a message's HTML are shown.

@@ -202,7 +202,10 @@ impl Protocol for Service<'_> {
                 self.metrics.smtp_connections_open -= 1;
                 self.metrics.tls_connections_open -= u64::from(session.is_encrypted());
             }
-            Conversation::Http { peer, encrypted, .. } => {
+            Conversation::Http { exchange, peer, encrypted, .. } => {
+                if exchange.is_making() {
+                    self.share.left();
+                }
                 self.guard.disconnected(peer);
                 self.metrics.http_connections_open -= 1;
                 self.metrics.tls_connections_open -= u64::from(encrypted);
@@ -292,8 +295,10 @@ impl Protocol for Service<'_> {
     fn has_time(&self, connection: &Conversation) -> bool {
         match connection {
             Conversation::Smtp { .. } | Conversation::Proxied { .. } => true,
-            // What is owed has been made, and only has to be sent.
-            Conversation::Http { exchange, .. } => self.share.has_answer() || !exchange.is_idle(),
+            // What has been made only has to be sent.
+            Conversation::Http { exchange, .. } => {
+                !exchange.pending().is_empty() || self.share.has_answer(exchange.is_making())
+            }
         }
     }
 
@@ -350,7 +355,7 @@ impl Service<'_> {
         now: Now,
     ) -> Progress {
         // Its last response has just left.
-        if !self.share.has_answer() {
+        if !self.share.has_answer(exchange.is_making()) {
             return Progress { consumed: 0, then: Then::Yield };
         }
         let (metrics, guard) = (self.metrics, &self.guard);
@@ -384,8 +389,8 @@ impl Service<'_> {
             }
             Secret::Unchecked => self.metrics.http_secrets_unchecked += 1,
         }
-        if progress.consumed > 0 {
-            self.share.answered();
+        if progress.consumed > 0 || exchange.is_making() {
+            self.share.answered(exchange.is_making());
         }
         progress
     }

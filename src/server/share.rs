@@ -1,6 +1,6 @@
 //! Who has a share of a turn: mail always, and readers as far as mail has time for them. One answer
-//! may be more work than a hundred messages, so a turn gives one, and none when mail has piled up.
-//! Not here: the turn (`net`), whose turn it is among readers (the same).
+//! may be more work than a hundred messages, so a turn gives one, or a part of a long one, and none
+//! when mail has piled up. Not here: the turn (`net`), whose turn it is among readers (the same).
 
 use std::mem;
 
@@ -15,6 +15,9 @@ pub(super) struct Share {
     turns_left_out: u32,
     /// How often clients who bring mail were heard in this turn.
     mail_visits: u32,
+    /// An answer was begun that takes several turns. No other is begun before it is made: the memory
+    /// that all of them together would hold half made has an end.
+    is_making: bool,
 }
 
 impl Share {
@@ -35,13 +38,19 @@ impl Share {
         self.mail_visits += 1;
     }
 
-    /// Whether a reader may be answered.
-    pub(super) fn has_answer(&self) -> bool {
-        self.answers_left > 0
+    /// Whether a reader may be answered, whose answer is being made or is not.
+    pub(super) fn has_answer(&self, is_being_made: bool) -> bool {
+        self.answers_left > 0 && self.is_making == is_being_made
     }
 
-    /// A reader was answered.
-    pub(super) fn answered(&mut self) {
+    /// A reader was answered, or a part of its answer was made and the rest is not.
+    pub(super) fn answered(&mut self, is_being_made: bool) {
         self.answers_left = self.answers_left.saturating_sub(1);
+        self.is_making = is_being_made;
+    }
+
+    /// A reader whose answer was being made has left.
+    pub(super) fn left(&mut self) {
+        self.is_making = false;
     }
 }

@@ -8,9 +8,9 @@ use crate::clock::Now;
 use crate::config::{Keys, Machine, Settings, Size};
 use crate::guard::Rule;
 use crate::limits::{
-    CROWDED_MS, HTTP_CALM_MAIL_VISITS, HTTP_IDLE_MS, HTTP_REQUEST_MS, HTTP_TURNS_LEFT_OUT_MAX,
-    MESSAGE_GRACE_MS, PRESSURE_DEADLINE_MS_MIN, SMTP_FIRST_COMMAND_MS, SMTP_IDLE_MS,
-    SMTP_SESSION_MS,
+    CROWDED_MS, HTTP_CALM_MAIL_VISITS, HTTP_IDLE_MS, HTTP_LISTED_PER_TURN, HTTP_REQUEST_MS,
+    HTTP_TURNS_LEFT_OUT_MAX, MESSAGE_GRACE_MS, PRESSURE_DEADLINE_MS_MIN, SMTP_FIRST_COMMAND_MS,
+    SMTP_IDLE_MS, SMTP_SESSION_MS,
 };
 use crate::net::{Admission, ListenerId, Protocol};
 use crate::output::Output;
@@ -402,4 +402,42 @@ fn mail_that_piled_up_goes_before_readers_who_are_never_left_out_for_long() {
     }
     assert!(!turn(0));
     assert!(turn(0), "nobody brings mail any more");
+}
+
+#[test]
+fn a_long_list_takes_turns_in_which_others_who_ask_wait_and_mail_does_not() {
+    let settings = settings(100, &[]);
+    let mut talk = Talk::new(&settings);
+    let mut client = talk.connect(SMTP, "127.0.0.1").unwrap();
+    talk.say(&mut client, "EHLO client.example\r\n");
+    for _ in 0..3 * HTTP_LISTED_PER_TURN {
+        talk.say(&mut client, "MAIL FROM:<>\r\nRCPT TO:<bob@x>\r\nDATA\r\n");
+        let (said, _) = talk.say(&mut client, "Subject: x\r\n\r\n.\r\n");
+        assert!(said.starts_with("250 "), "{said}");
+    }
+    let list = "GET /api/v1/mailbox/bob HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let livez = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut reader = talk.connect(HTTP, "127.0.0.1").unwrap();
+    let mut other = talk.connect(HTTP, "127.0.0.1").unwrap();
+    // Who leaves in the middle is not waited for, and who stays is.
+    for leaves in [true, false] {
+        let mut whole = vec![];
+        while whole.is_empty() {
+            talk.say(&mut reader, list);
+            whole.extend_from_slice(talk.server.service.held_output(&reader));
+            assert!(talk.server.service.has_time(&client));
+            talk.server.service.turn_begins();
+            assert_eq!(talk.server.service.has_time(&other), !whole.is_empty(), "nobody else");
+            assert!(talk.server.service.has_time(&reader), "but who waits for the rest");
+            if leaves {
+                talk.server.service.disconnected(reader, talk.now);
+                reader = talk.connect(HTTP, "127.0.0.1").unwrap();
+                break;
+            }
+        }
+        talk.say(&mut other, livez);
+        let said = talk.server.service.held_output(&other).len();
+        assert!(said > 0, "answered");
+        talk.server.service.held_output_sent(&mut other, said);
+    }
 }

@@ -29,7 +29,7 @@ pub struct Summary {
     pub cc: Vec<String>,
     /// The subject, decoded.
     pub subject: String,
-    /// When the author says that it was written, as sent.
+    /// When the author says that it was written, as sent; empty in a list, which does not show it.
     pub date: String,
 }
 
@@ -91,7 +91,7 @@ impl Summary {
             }),
             cc: Vec::new(),
             subject: subject.unwrap_or_default(),
-            date: fields.first("Date").map(|field| field.raw_text(most)).unwrap_or_default(),
+            date: String::new(),
         }
     }
 }
@@ -110,9 +110,11 @@ impl View {
     fn decode(message: &[u8], envelope: &Envelope) -> Self {
         let fields = Fields::split(message, HEADER_SECTION_BYTES_MAX);
         let parts = Parts::of(message, &fields);
+        let date = fields.first("Date").map(|field| field.raw_text(HEADER_FIELD_BYTES_MAX));
         let mut view = Self {
             summary: Summary {
                 cc: addresses(&fields, "Cc", HEADER_FIELD_BYTES_MAX, usize::MAX),
+                date: date.unwrap_or_default(),
                 ..Summary::of(&fields, envelope, HEADER_FIELD_BYTES_MAX, HEADER_FIELD_BYTES_MAX)
             },
             fields: fields
@@ -295,7 +297,7 @@ mod tests {
         assert!(view.clipped);
     }
 
-    /// Or whoever fills a mailbox with the worst of headers has all mail wait for its list.
+    /// Or whoever fills a mailbox with the worst of headers has all mail wait for each turn of its list.
     #[test]
     fn law_a_list_decodes_little_of_each_message() {
         for piece in ["a,", "<a>,", "\"a\" <b>,", "=?utf-8?q?a?= ", "a:b;", "(", "\"\\", "x"] {

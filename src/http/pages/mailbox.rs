@@ -9,36 +9,48 @@ use crate::http::message::view::Summary;
 use crate::http::newest::Newest;
 use crate::http::response::{Response, Status};
 use crate::limits::HTTP_PAGE_FIELD_BYTES_MAX;
-use crate::store::{Lost, MailboxName, Message};
+use crate::store::{Lost, MailboxName, Message, Naming};
 
 use super::{button, count, frame, size};
 
 /// What a mailbox's page shows of one message.
-#[derive(Debug)]
-pub(in crate::http) struct Row {
-    message: Message,
-    from: String,
-    subject: String,
-}
-
-impl Row {
-    pub(in crate::http) fn of(message: Message, summary: Summary) -> Self {
-        Self { message, from: beginning(summary.from), subject: beginning(summary.subject) }
+pub(in crate::http) fn row(
+    name: &MailboxName,
+    naming: Naming,
+    message: &Message,
+    summary: &Summary,
+) -> Markup {
+    let link = link::message_page(name, naming, message.id);
+    let subject = beginning(&summary.subject);
+    html! {
+        li.unseen[!message.seen] {
+            a.row href=(link) {
+                span.from { (beginning(&summary.from)) }
+                span.subject {
+                    @if subject.is_empty() { em { "no subject" } }
+                    @else { (subject) }
+                }
+                span.when {
+                    time { (plain(message.received_unix_ms)) }
+                    " · " (size(message.body_bytes))
+                }
+            }
+            (button(&format!("{link}/delete"), "Delete"))
+        }
     }
 }
 
 /// As much as a row can show at all.
-fn beginning(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(HTTP_PAGE_FIELD_BYTES_MAX));
-    text.shrink_to_fit();
-    text
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(HTTP_PAGE_FIELD_BYTES_MAX)]
 }
 
+/// The page, with the rows of its messages, oldest first.
 pub(in crate::http) fn page(
     desk: &Desk<'_>,
     name: &MailboxName,
-    rows: &[Row],
-    newest: Newest,
+    rows: &[Markup],
+    newest: &Newest,
 ) -> Response {
     let here = link::mailbox_page(name, desk.naming);
     let listed = rows.len();
@@ -60,23 +72,7 @@ pub(in crate::http) fn page(
             (empty(desk, name))
         } @else {
             ul.messages {
-                @for Row { message, from, subject } in rows.iter().rev() {
-                    @let link = link::message_page(name, desk.naming, message.id);
-                    li.unseen[!message.seen] {
-                        a.row href=(link) {
-                            span.from { (from) }
-                            span.subject {
-                                @if subject.is_empty() { em { "no subject" } }
-                                @else { (subject) }
-                            }
-                            span.when {
-                                time { (plain(message.received_unix_ms)) }
-                                " · " (size(message.body_bytes))
-                            }
-                        }
-                        (button(&format!("{link}/delete"), "Delete"))
-                    }
-                }
+                @for row in rows.iter().rev() { (row) }
             }
         }
         @if let Some(words) = lost_words(newest.lost) {
