@@ -1,5 +1,5 @@
 //! Who may read and delete, as the operator says it: names to be asked by, and secrets in files.
-//! Not here: which routes need what, and what else is refused (`src/http/tests.rs`, for all of
+//! Not here: which routes need what, and what else is refused (`src/http/tests`, for all of
 //! them).
 
 #![allow(clippy::unwrap_used, reason = "what is not as it should be fails the test")]
