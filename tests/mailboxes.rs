@@ -340,3 +340,26 @@ fn the_name_that_a_list_tells_leads_back_to_its_mailbox() {
         assert_eq!(list(&mut house, &told)[0]["id"].as_str(), Some(&*id), "{told}");
     }
 }
+
+/// Lists too long for one turn, with another request behind each.
+#[test]
+fn all_of_a_long_mailbox_is_listed_to_all_who_ask_at_once_though_some_leave() {
+    let mut house = House::open(&[]);
+    let ids: Vec<_> = (0..200).map(|_| house.deliver("bob@x.example")).collect();
+    for _ in 0..5 {
+        let browsers = (0..8).map(|_| Browser::connect(house.daemon.http));
+        let mut browsers: Vec<_> = browsers.collect();
+        for browser in &mut browsers {
+            browser.ask("GET", "/api/v1/mailbox/bob");
+            browser.ask("GET", "/livez");
+        }
+        // Each that leaves does so when the one before it has its answers.
+        for mut browser in browsers.into_iter().step_by(2) {
+            let list: Vec<serde_json::Value> =
+                serde_json::from_slice(&browser.answer().body).unwrap();
+            assert!(list.iter().map(|entry| entry["id"].as_str().unwrap()).eq(&ids));
+            assert_eq!(browser.answer().body, b"alive\n");
+        }
+    }
+    assert_eq!(house.browser.ids("bob"), ids);
+}
