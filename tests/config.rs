@@ -426,7 +426,7 @@ fn what_cannot_be_had_is_said_with_what_to_change() {
         (&["--memory=5TiB"], &["--memory 5TiB: 4TiB is the most"]),
         (
             &["--memory=30MiB", "--mailboxes=65536", "--message-size=4MiB"],
-            &["--memory 30MiB is too small", "--memory at least 39174KiB"],
+            &["--memory 30MiB is too small", "--memory at least 39686KiB"],
         ),
         (&["--mailbox-size=256MiB"], &["--mailbox-size 256MiB does not fit --memory 256MiB"]),
         (&["--mailboxes=1000000"], &["--mailboxes 1000000", "--memory at least"]),
