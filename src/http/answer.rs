@@ -8,12 +8,13 @@ use super::desk::Desk;
 use super::gate::{Denied, Passed, Purpose};
 use super::held::Full;
 use super::listing::Listing;
+use super::long::Long;
 use super::message::view::View;
 use super::request::{Refused, Request};
 use super::response::{Images, Response, Status};
 use super::route::{Action, Found, query_value};
+use super::source::Source;
 use super::standing::Standing;
-use super::trace::Trace;
 use super::{api, download, letter, link, monitor, pages, standing};
 
 /// What comes of a request.
@@ -21,7 +22,13 @@ pub(super) enum Answer {
     /// A response.
     Whole(Response),
     /// One that is still to be made.
-    Listing(Box<Listing>),
+    Long(Box<Long>),
+}
+
+impl From<Long> for Answer {
+    fn from(long: Long) -> Self {
+        Self::Long(Box::new(long))
+    }
 }
 
 /// Answers a request that is whole and allowed.
@@ -55,7 +62,7 @@ impl Errand<'_, '_, '_> {
             Action::Find => self.find()?,
             Action::MailboxPage => {
                 let listing = Listing::page(self.name()?, self.desk, self.now);
-                return Ok(Answer::Listing(Box::new(listing)));
+                return Ok(Long::Listing(listing).into());
             }
             Action::MailboxPageDelete => {
                 let name = self.name()?;
@@ -69,7 +76,7 @@ impl Errand<'_, '_, '_> {
                 Response::see_other(link::mailbox_page(&name, self.desk.naming))
             }
             Action::MessageHtml => self.html()?,
-            Action::List => return Ok(Answer::Listing(Box::new(self.list()?))),
+            Action::List => return Ok(Long::Listing(self.list()?).into()),
             Action::Purge => {
                 let name = self.name()?;
                 self.purge(&name);
@@ -82,7 +89,7 @@ impl Errand<'_, '_, '_> {
                 self.delete(&name)?;
                 api::ok()
             }
-            Action::Source => self.source()?,
+            Action::Source => return Ok(Long::Source(self.source()?).into()),
             Action::Attachment => self.attachment()?,
             Action::Metrics => monitor::metrics(self.desk),
             Action::Status => monitor::status(self.desk),
@@ -171,25 +178,9 @@ impl Errand<'_, '_, '_> {
         Ok((mailbox, message, view))
     }
 
-    fn source(&mut self) -> Result<Response, Failure> {
-        let name = self.name()?;
-        let (_, message) = self.message(&name)?;
-        let envelope = self.read(&message);
-        let id = message.id.to_string();
-        let trace = Trace {
-            helo: &envelope.helo,
-            source: message.source,
-            protocol: message.protocol.keyword(),
-            reverse_path: &envelope.reverse_path,
-            forward_paths: &envelope.forward_paths,
-            hostname: self.desk.hostname,
-            id: &id,
-            received_unix_ms: message.received_unix_ms,
-        };
-        let mut source = self.desk.responses.begin()?;
-        source.push(trace.lines().as_bytes())?;
-        source.push(self.desk.scratch.message())?;
-        Ok(Response::text(Status::OK, source))
+    fn source(&self) -> Result<Source, Failure> {
+        let (_, message) = self.message(&self.name()?)?;
+        Source::of(&message, self.desk)
     }
 
     fn attachment(&mut self) -> Result<Response, Failure> {

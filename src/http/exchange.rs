@@ -12,7 +12,7 @@ use super::answer::{self, Answer, Failure, Voice};
 use super::desk::{Desk, Secret};
 use super::gate::{Denied, Passed};
 use super::held::{Full, Sending};
-use super::listing::Listing;
+use super::long::Long;
 use super::request::Request;
 use super::response::{Manner, Response};
 use super::route::{self, Missed};
@@ -31,7 +31,7 @@ pub struct Exchange {
 /// An answer that takes several turns.
 #[derive(Debug)]
 struct Making {
-    listing: Box<Listing>,
+    long: Box<Long>,
     /// Of its request, which is consumed when it is answered.
     request_bytes: usize,
     manner: Manner,
@@ -116,22 +116,22 @@ impl Exchange {
                 self.respond(response, manner, voice, desk, now);
                 self.progress(end)
             }
-            Answer::Listing(listing) => {
-                self.go_on(Making { listing, request_bytes: end, manner, voice }, desk, now)
+            Answer::Long(long) => {
+                self.go_on(Making { long, request_bytes: end, manner, voice }, desk, now)
             }
         }
     }
 
     /// Makes a turn's share of an answer.
     fn go_on(&mut self, mut making: Making, desk: &mut Desk<'_>, now: Now) -> Progress {
-        let went_on = making.listing.go_on(desk, now);
+        let went_on = making.long.go_on(desk, now);
         if went_on == Ok(true) {
             self.making = Some(making);
             return self.progress(0);
         }
-        let Making { listing, request_bytes, manner, voice } = making;
-        let made = went_on.and_then(|_| listing.respond(desk));
-        let response = made.unwrap_or_else(|Full| Failure::Busy.respond(voice));
+        let Making { long, request_bytes, manner, voice } = making;
+        let made = went_on.and_then(|_| long.respond(desk));
+        let response = made.unwrap_or_else(|failure| failure.respond(voice));
         self.respond(response, manner, voice, desk, now);
         self.progress(request_bytes)
     }

@@ -11,10 +11,12 @@
 //!   answer       does what the route says              Route, Desk -> Response
 //!     api            JSON, in the shapes of Inbucket's REST v1
 //!     pages          HTML without script
-//!     listing        a list of either, made a few messages a turn
-//!     newest         the newest messages of a mailbox, which it lists
+//!     long           an answer that takes several turns
+//!       listing        a list, by the API or a page, a few messages a turn
+//!         newest         the newest messages of a mailbox
+//!       source         a message as it was sent, a piece a turn
+//!         trace          the lines put before it
 //!     message        what a message says: fields, parts, text
-//!     trace          the lines put before a message's source
 //!     download       how an attachment is handed over
 //!     link           paths that come back to what they name
 //!     date           a moment in the spellings that HTTP, JSON and mail want
@@ -37,6 +39,7 @@ pub mod host;
 mod letter;
 mod link;
 mod listing;
+mod long;
 pub mod message;
 mod monitor;
 mod newest;
@@ -45,6 +48,7 @@ pub mod request;
 pub mod response;
 pub mod route;
 pub mod secret;
+mod source;
 pub mod standing;
 pub mod trace;
 

@@ -50,7 +50,7 @@ pub use draft::Draft;
 pub use figures::Figures;
 pub use id::{IdText, MessageId, NotAnId};
 pub use name::{MailboxName, Naming};
-pub use reading::{Cursor, Mailbox, Message, Missing};
+pub use reading::{Cursor, Mailbox, Message, Missing, Reading};
 pub use record::{Client, Envelope, Protocol};
 
 use capacity::{DRAFT_ENVELOPE_BYTES_MAX, SUPERBLOCK_BYTES};

@@ -79,6 +79,9 @@ struct World {
     filler: u8,
     /// Those who are on their way through a mailbox: whose, and which of its messages are ahead.
     readers: Vec<(Cursor, Vec<MessageId>)>,
+    /// And those who are on their way through a message, as an index into `sent`, and how much of it is
+    /// behind them.
+    body_readers: Vec<(Reading, usize, usize)>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,6 +99,8 @@ enum Step {
     Sweep(u32),
     Read(usize, usize),
     ReadOn(usize),
+    ReadBody(usize),
+    ReadBodyOn(usize, usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -124,6 +129,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..10u32).prop_map(Step::Sweep),
         1 => (name(), 0..10usize).prop_map(|(name, most)| Step::Read(name, most)),
         3 => any::<usize>().prop_map(Step::ReadOn),
+        1 => any::<usize>().prop_map(Step::ReadBody),
+        3 => (any::<usize>(), 0..30_000usize).prop_map(|(which, most)| Step::ReadBodyOn(which, most)),
     ]
 }
 
@@ -140,6 +147,7 @@ impl World {
             now: Now { monotonic_ms: 5, unix_ms: 50 },
             filler: 0,
             readers: Vec::new(),
+            body_readers: Vec::new(),
         }
     }
 
@@ -266,6 +274,15 @@ impl World {
                 }
             }
             Step::ReadOn(which) => self.read_on(which),
+            Step::ReadBody(which) => {
+                let live = self.live();
+                let Some(&which) = live.get(which % live.len().max(1)) else { return };
+                let Sent { id, name, .. } = self.sent[which];
+                let mailbox = self.store.find(&mailbox_name(name)).unwrap();
+                let message = self.store.message(mailbox, id, self.now).unwrap();
+                self.body_readers.push((Reading::of(&message), which, 0));
+            }
+            Step::ReadBodyOn(which, most) => self.read_body_on(which, most),
         }
     }
 
@@ -284,6 +301,26 @@ impl World {
         ahead.drain(..passed);
         let seen = self.store.next(cursor, self.now).map(|message| message.id);
         assert_eq!(seen, expected);
+    }
+
+    /// A reader of a message sees what is next of it, as long as it is there.
+    fn read_body_on(&mut self, which: usize, most: usize) {
+        if self.body_readers.is_empty() {
+            return;
+        }
+        let which = which % self.body_readers.len();
+        let is_live = self.live().contains(&self.body_readers[which].1);
+        let (reading, sent, seen) = &mut self.body_readers[which];
+        let pieces = self.store.read_on(reading, most, self.now);
+        let piece = pieces.map(|pieces| pieces.collect::<Vec<_>>().concat());
+        let ahead = &self.sent[*sent].body[*seen..];
+        let next = &ahead[..most.min(ahead.len())];
+        assert_eq!(piece.as_deref(), if is_live { Ok(next) } else { Err(&Missing::Gone) });
+        if !is_live {
+            return;
+        }
+        *seen += next.len();
+        assert_eq!(reading.is_done(), most >= ahead.len());
     }
 
     fn recipient(&mut self, at: usize, name: &'static str) {

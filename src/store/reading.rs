@@ -27,6 +27,31 @@ pub struct Cursor {
     end_sequence: u64,
 }
 
+/// A way through the bytes of a message, which can be gone a piece at a time: it stays good whatever
+/// happens meanwhile, and ends if the message goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    id: MessageId,
+    record: Position,
+    at: Position,
+    left_bytes: usize,
+}
+
+impl Reading {
+    /// From the message's first byte on.
+    #[must_use]
+    pub fn of(message: &Message) -> Self {
+        let &Message { id, record, body, body_bytes, .. } = message;
+        Self { id, record, at: body, left_bytes: body_bytes }
+    }
+
+    /// Whether all of it has been read.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.left_bytes == 0
+    }
+}
+
 /// Why a message is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
@@ -161,6 +186,26 @@ impl Store {
         }
     }
 
+    /// The next piece of a message on its way, at most `most` bytes, exactly as they were sent; the way
+    /// goes on behind it.
+    ///
+    /// # Errors
+    /// [`Missing::Gone`] if the message has gone since the way began.
+    pub fn read_on(
+        &self,
+        reading: &mut Reading,
+        most: usize,
+        now: Now,
+    ) -> Result<impl Iterator<Item = &[u8]>, Missing> {
+        let Reading { id, record, at, left_bytes } = *reading;
+        if !self.is_at(record, id, now) {
+            return Err(Missing::Gone);
+        }
+        let bytes = left_bytes.min(most);
+        (reading.at, reading.left_bytes) = (self.pool.skip(at, bytes), left_bytes - bytes);
+        Ok(self.pool.slices(at, bytes))
+    }
+
     /// Who a message is from and for.
     #[must_use]
     pub fn read_envelope(&self, message: &Message) -> Envelope {
@@ -235,11 +280,18 @@ impl Store {
 
     /// The record that a cursor stands at, which goes on behind it.
     fn step(&self, cursor: &mut Cursor) -> (Position, Header) {
-        let record = cursor.record;
+        let record = self.pool.settled(cursor.record);
         let header: Header = self.pool.read_value(record).0;
         cursor.record = self.pool.skip(record, header.record_bytes as usize);
         cursor.sequence += 1;
         (record, header)
+    }
+
+    /// Whether the record that was found at this place is still there, and its message for who reads.
+    fn is_at(&self, record: Position, id: MessageId, now: Now) -> bool {
+        let all = self.all(Mailbox { slot: id.slot, generation: id.generation });
+        (all.sequence..all.end_sequence).contains(&id.sequence)
+            && self.is_there(&self.pool.read_value(record).0, now)
     }
 
     /// Whether a record's message is there for who reads.

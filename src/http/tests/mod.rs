@@ -2,7 +2,7 @@
 
 mod answers;
 mod exchange;
-mod listing;
+mod long;
 mod routes;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,16 +1,20 @@
-//! Lists that are longer than what a turn lists of them.
+//! Answers that are longer than what a turn makes of them.
 
 use serde_json::Value;
 
 use super::{Answer, World};
 use crate::http::Exchange;
-use crate::limits::{HTTP_LISTED_PER_TURN, HTTP_RESPONSE_PIECE_BYTES, SUBJECT_PREVIEW_BYTES};
+use crate::limits::{
+    HTTP_COPIED_PER_TURN_BYTES, HTTP_LISTED_PER_TURN, HTTP_RESPONSE_PIECE_BYTES, KIB,
+    SUBJECT_PREVIEW_BYTES,
+};
 use crate::progress::{Progress, Then};
 use crate::store::{Mailbox, MailboxName, MessageId, Naming};
 
 const TURNS: usize = 3;
 const MESSAGES: usize = TURNS * HTTP_LISTED_PER_TURN - 1;
 const LIST: &[u8] = b"GET /api/v1/mailbox/bob HTTP/1.1\r\nHost: h\r\n\r\n";
+const SOURCE: &[u8] = b"GET /api/v1/mailbox/bob/latest/source HTTP/1.1\r\nHost: h\r\n\r\n";
 const PAGE: &[u8] = b"GET /mailbox/bob HTTP/1.1\r\nHost: h\r\n\r\n";
 
 impl World {
@@ -168,4 +172,55 @@ fn a_server_that_drains_finishes_the_list_and_closes() {
     assert_eq!(world.turn(&mut exchange, LIST).then, Then::Close);
     let answer = sent(&mut exchange);
     assert_eq!((ids(&answer), answer.field("Connection")), (texts(&delivered), "close"));
+}
+
+/// In whose mailbox lies a message whose source takes two turns.
+fn world_with_a_long_message() -> (World, MessageId, String) {
+    let mut world = World::with_mailboxes_of(2);
+    let message = format!("A: b\r\n\r\n{}", "x".repeat(HTTP_COPIED_PER_TURN_BYTES + KIB));
+    let id = world.deliver(&["bob@d.example"], &message);
+    (world, id, message)
+}
+
+#[test]
+fn a_long_source_takes_turns_and_another_may_be_the_latest_meanwhile() {
+    let (mut world, id, message) = world_with_a_long_message();
+    let mut exchange = Exchange::default();
+    world.part_of_a_turn(&mut exchange, SOURCE);
+    world.deliver_one_more();
+    assert_eq!(world.turn(&mut exchange, SOURCE).consumed, SOURCE.len());
+    let answer = sent(&mut exchange);
+    answer.assert_guarded();
+    assert!(answer.text().contains(&format!(" id {id}")), "its trace");
+    assert!(answer.text().ends_with(&message));
+}
+
+#[test]
+fn a_source_whose_message_goes_meanwhile_is_gone() {
+    let goes: [fn(&mut World, MessageId); 3] = [
+        |world, id| {
+            let now = world.now;
+            world.store.delete(world.bob(), id, now).expect("it is there");
+        },
+        // Not the oldest, so that its record stays.
+        |world, id| {
+            let now = world.now;
+            world.store.delete(world.bob(), id, now).expect("it is there");
+            world.deliver_one_more();
+        },
+        // Evicted, and others are in its place.
+        |world, _| {
+            world.deliver_one_more();
+            world.deliver_one_more();
+        },
+    ];
+    for goes in goes {
+        let (mut world, id, _) = world_with_a_long_message();
+        let mut exchange = Exchange::default();
+        world.part_of_a_turn(&mut exchange, SOURCE);
+        goes(&mut world, id);
+        assert_eq!(world.turn(&mut exchange, SOURCE).consumed, SOURCE.len());
+        assert_eq!(sent(&mut exchange).status, 410);
+        assert_eq!(world.responses.bytes(), 0);
+    }
 }
