@@ -80,7 +80,7 @@ pub const HTTP_CONNECTIONS_RESERVED: u64 = 64;
 /// the median of 12,000 messages a second 240 ms, which is 0.3 ms with 16 a turn.
 pub const HTTP_LISTED_PER_TURN: usize = 16;
 /// How much of a message as it was sent a turn copies, in bytes; a longer one goes on in the next one. At
-/// once, 4 MiB made turns of up to 5 ms; now none takes longer than 0.25.
+/// once, 4 MiB made turns of up to 5 ms; now next to none takes longer than 0.25.
 pub const HTTP_COPIED_PER_TURN_BYTES: usize = 64 * KIB;
 /// How many readers are answered in a turn before mail comes again. An answer takes as long as a
 /// message or two, and may take as long as a thousand, so with one, all mail that arrived meanwhile
