@@ -301,7 +301,10 @@ fn bind(
             Door::Https => &settings.https,
         };
         let bound = bind_door(door, sockets, addresses)?;
-        all.extend(bound.into_iter().map(|bound| (door, bound)));
+        all.extend(bound.into_iter().map(|bound| match door {
+            Door::Smtp | Door::Smtps => (door, bound.says_little()),
+            Door::Http | Door::Https => (door, bound),
+        }));
     }
     Ok(all)
 }
