@@ -337,24 +337,32 @@ mod tests {
     const NOW: Now = Now { monotonic_ms: 1, unix_ms: 1 };
 
     fn store() -> Store {
+        store_of(None)
+    }
+
+    fn store_of(ttl_ms: Option<u64>) -> Store {
         let demand = Demand {
             memory_bytes: 4 * MIB,
             mailboxes_max: 8,
             mailbox_bytes_max: MIB / 4,
             mailbox_messages_max: 8,
             message_bytes_max: 10_000,
-            ttl_ms: None,
+            ttl_ms,
         };
         Store::new(Capacity::of(&demand).unwrap(), 7).unwrap()
     }
 
     fn deliver(store: &mut Store, bytes: usize) -> MessageId {
+        deliver_at(store, bytes, NOW)
+    }
+
+    fn deliver_at(store: &mut Store, bytes: usize, now: Now) -> MessageId {
         let name = MailboxName::of("a", Naming::Local).unwrap();
         let source = IpAddr::from([192, 0, 2, 1]);
         let client = Client { helo: b"", source, protocol: Protocol::default() };
-        let mut draft = store.open(b"", NOW).unwrap();
-        store.add_recipient(&mut draft, b"to@x", &name, NOW).unwrap();
-        store.commit(draft, &[&vec![b'x'; bytes]], &client, NOW).unwrap()
+        let mut draft = store.open(b"", now).unwrap();
+        store.add_recipient(&mut draft, b"to@x", &name, now).unwrap();
+        store.commit(draft, &[&vec![b'x'; bytes]], &client, now).unwrap()
     }
 
     #[test]
@@ -396,5 +404,23 @@ mod tests {
         store.purge(mailbox, NOW);
         deliver(&mut store, 10);
         assert!(store.next(&mut cursor, NOW).is_none(), "in the place of what was purged");
+    }
+
+    #[test]
+    fn what_has_expired_is_not_there_before_it_is_swept() {
+        let mut store = store_of(Some(10));
+        let at = |monotonic_ms| Now { monotonic_ms, unix_ms: 1 };
+        let ids = [1, 2, 3, 9].map(|ms| deliver_at(&mut store, 10, at(ms)));
+        let mailbox = Mailbox { slot: ids[0].slot, generation: ids[0].generation };
+        assert!(store.delete(mailbox, ids[1], at(9)).is_ok());
+        let undeleted = [ids[0], ids[2], ids[3]];
+        for (now, there) in [(10, &undeleted[..]), (12, &ids[2..]), (13, &ids[3..])] {
+            assert_eq!(store.held(mailbox, at(now)), there.len(), "at {now}");
+            let mut cursor = store.newest(mailbox, there.len(), at(now));
+            let newest = std::iter::from_fn(|| store.next(&mut cursor, at(now)));
+            assert!(newest.map(|found| found.id).eq(there.iter().copied()), "at {now}");
+        }
+        assert_eq!(store.held(mailbox, at(19)), 0);
+        assert_eq!(store.latest(mailbox, at(19)).map(|found| found.id), None);
     }
 }
